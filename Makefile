@@ -1,0 +1,19 @@
+.DEFAULT_GOAL := help
+GO ?= go
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: vet ## pass the tests, as CI does
+	$(GO) test -race ./...
+
+.PHONY: vet
+vet: ## go vet and formatting
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run: make fmt' >&2; exit 1; }
+
+.PHONY: fmt
+fmt: ## format every Go file
+	gofmt -w .

@@ -1,0 +1,108 @@
+package parley_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/parleychat/parley"
+
+// layers says which packages of this module each package may import. Every
+// package may also import the root and internal/invariant. Imports go down,
+// never sideways, never up; a change of the architecture is a line here.
+var layers = map[string][]string{
+	"":                   {},
+	"internal/invariant": {},
+	"wal":                {},
+	"tiering/segment":    {},
+	"engine":             {"wal", "tiering/segment"},
+	"chat":               {"engine"},
+	"cmd/parley":         {"wal"},
+}
+
+// foreign says which packages may import a library that we keep in its place,
+// and why.
+var foreign = map[string]struct {
+	in  []string
+	why string
+}{
+	"github.com/cockroachdb/pebble/v2":     {[]string{"engine"}, "the catalogue is the engine's"},
+	"github.com/cockroachdb/pebble/v2/vfs": {[]string{"wal", "tiering/segment", "engine", "chat", "cmd/parley"}, "the one file system, so that tests can cut its power"},
+}
+
+func TestImportsGoDown(t *testing.T) {
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && file != ".") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(file, ".go") {
+			return nil
+		}
+		return checkImports(t, filepath.ToSlash(file))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkImports(t *testing.T, file string) error {
+	pkg := path.Dir(file)
+	if pkg == "." {
+		pkg = ""
+	}
+	allowed, known := layers[pkg]
+	if !known {
+		t.Errorf("%s: package %q is not in the table of layers", file, pkg)
+		return nil
+	}
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, src, parser.ImportsOnly)
+	if err != nil {
+		return err
+	}
+	for _, spec := range parsed.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return err
+		}
+		checkImport(t, file, pkg, imported, allowed)
+	}
+	return nil
+}
+
+func checkImport(t *testing.T, file, pkg, imported string, allowed []string) {
+	if own, ok := strings.CutPrefix(imported, module); ok {
+		own = strings.TrimPrefix(own, "/")
+		if own == "" || own == "internal/invariant" || own == pkg || slices.Contains(allowed, own) {
+			return
+		}
+		t.Errorf("%s imports %s: %q may import only %v", file, imported, pkg, allowed)
+		return
+	}
+	if pkg == "" && strings.Contains(imported, ".") {
+		t.Errorf("%s imports %s: the root speaks the standard library only", file, imported)
+	}
+	longest, rule := "", []string(nil)
+	for prefix, f := range foreign {
+		if (imported == prefix || strings.HasPrefix(imported, prefix+"/")) && len(prefix) > len(longest) {
+			longest, rule = prefix, f.in
+		}
+	}
+	if longest != "" && !slices.Contains(rule, pkg) {
+		t.Errorf("%s imports %s, which belongs to %v: %s", file, imported, rule, foreign[longest].why)
+	}
+}
