@@ -27,7 +27,6 @@ var layers = map[string][]string{
 	"tiering/segment":    {},
 	"engine":             {"wal", "tiering/segment"},
 	"chat":               {"engine"},
-	"cmd/parley":         {"wal"},
 }
 
 // foreign says which packages may import a library that we keep in its place,

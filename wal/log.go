@@ -210,7 +210,7 @@ func (l *Log) Stats() Stats {
 }
 
 // Close commits what was appended, marks the log as closed in good order and
-// releases it. It returns the error that ended the log, if one did. A second
+// unlocks the folder. It returns the error that ended the log, if one did. A second
 // Close returns nil.
 func (l *Log) Close() error {
 	l.mu.Lock()
@@ -234,23 +234,45 @@ func (l *Log) Close() error {
 		failed = l.err
 	}
 	l.notify()
-	l.release()
+	l.closeFiles()
+	if !l.opts.Retain {
+		l.freeBuffers()
+	}
 	if err := l.lock.Close(); failed == nil && err != nil {
 		failed = fmt.Errorf("unlock: %w", err)
 	}
 	return failed
 }
 
-// release closes every file and gives every buffer back.
-func (l *Log) release() {
-	files := append(append([]*file{l.current, l.next}, l.full...), l.free...)
-	for _, f := range files {
-		if f == nil {
-			continue
+// Release gives the buffers of a closed log back. With Retain they are readable
+// until then; without it Close has done it already.
+func (l *Log) Release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		l.freeBuffers()
+	}
+}
+
+// all is every file, some of them nil.
+func (l *Log) all() []*file {
+	return append(append([]*file{l.current, l.next}, l.full...), l.free...)
+}
+
+func (l *Log) closeFiles() {
+	for _, f := range l.all() {
+		if f != nil {
+			f.close()
 		}
-		f.close()
-		freeBuffer(f.buffer)
-		f.buffer = nil
+	}
+}
+
+func (l *Log) freeBuffers() {
+	for _, f := range l.all() {
+		if f != nil {
+			freeBuffer(f.buffer)
+			f.buffer = nil
+		}
 	}
 	for _, b := range l.spare {
 		freeBuffer(b)

@@ -27,7 +27,8 @@ func Open(fs vfs.FS, dir string, opts Options) (*Log, error) {
 	}
 	l.lock = lock
 	if err := l.recover(); err != nil {
-		l.release()
+		l.closeFiles()
+		l.freeBuffers()
 		return nil, errors.Join(fmt.Errorf("wal: open: %w", err), lock.Close())
 	}
 	l.wg.Go(l.commitLoop)

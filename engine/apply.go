@@ -1,0 +1,208 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/parleychat/parley"
+	"github.com/parleychat/parley/internal/invariant"
+	"github.com/parleychat/parley/internal/mutant"
+	"github.com/parleychat/parley/wal"
+)
+
+// applyLoop applies groups in log order, until the log has ended.
+func (e *Engine) applyLoop() {
+	for {
+		c := <-e.commits
+		switch {
+		case c.end:
+			return
+		case c.failed != nil:
+			e.fail(c.failed)
+			e.abandon()
+		case c.close != nil:
+			c.close <- e.closeHead()
+		default:
+			if err := e.applyGroup(c.group, true); err != nil {
+				invariant.Violated("apply of a group just proposed: %v", err)
+			}
+			e.complete()
+		}
+	}
+}
+
+// complete tells of what the group brought: deliveries first, then the batches,
+// in the order in which they were appended.
+func (e *Engine) complete() {
+	if e.opts.Applied != nil {
+		e.opts.Applied()
+	}
+	for i, b := range e.done {
+		e.done[i] = nil
+		b.Done(b)
+	}
+	e.done = e.done[:0]
+	if e.current == nil {
+		e.signalIdle()
+	}
+}
+
+func (e *Engine) signalIdle() {
+	e.intake.Lock()
+	defer e.intake.Unlock()
+	if e.idle != nil && len(e.pending) == 0 {
+		close(e.idle)
+		e.idle = nil
+	}
+}
+
+// applyGroup applies the records of one group.
+func (e *Engine) applyGroup(g wal.Group, live bool) error {
+	if e.head.file != g.File {
+		e.closeHead()
+	}
+	if e.head.empty() {
+		e.head.file, e.head.buffer = g.File, g.Buffer
+		e.tx.head = e.head
+	}
+	e.tx.live = live
+	var locked *partition
+	defer func() {
+		if locked != nil {
+			locked.mu.Unlock()
+		}
+	}()
+	off := g.Offset
+	for lsn, record := range g.Records() {
+		c, err := ParseRecord(record)
+		if err != nil || int(c.Partition) >= len(e.partitions) {
+			return fmt.Errorf("%w: record %d of log file %d cannot be read", ErrCorrupt, lsn, g.File)
+		}
+		if p := e.partitions[c.Partition]; p != locked {
+			if locked != nil {
+				locked.mu.Unlock()
+			}
+			p.mu.Lock()
+			locked = p
+		}
+		e.tx.offset = uint32(off)
+		off += 4 + len(record)
+		if err := e.applyCommand(locked, &c, live); err != nil {
+			return fmt.Errorf("record %d of log file %d: %w", lsn, g.File, err)
+		}
+		e.head.last = lsn
+	}
+	e.stats.groups.Add(1)
+	if len(e.head.changes) >= e.opts.HeadRowsMax {
+		locked.mu.Unlock()
+		locked = nil
+		e.closeHead()
+	}
+	return nil
+}
+
+func (e *Engine) applyCommand(p *partition, c *Command, live bool) error {
+	covered := e.cutAt.index(p.id)
+	if c.Index <= covered && !live && !mutant.On(mutant.LinkedAgain) {
+		return nil
+	}
+	if c.Index != p.index+1 && !(mutant.On(mutant.LinkedAgain) && !live) {
+		return fmt.Errorf("%w: index %d of partition %d where %d was due", ErrCorrupt, c.Index, p.id, p.index+1)
+	}
+	p.index = c.Index
+	p.time = max(p.time, c.Time)
+	e.tx.p, e.tx.cmd, e.tx.time = p, c, p.time
+	r := e.machine.Apply(&e.tx, c)
+	r.Time = p.time
+	if live {
+		e.resolve(r)
+	}
+	return nil
+}
+
+// resolve gives a result to the batch whose turn it is.
+func (e *Engine) resolve(r Result) {
+	if e.current == nil {
+		e.current = e.takePending()
+	}
+	b := e.current
+	b.Results[b.applied] = r
+	b.applied++
+	if b.applied >= b.expect {
+		e.done = append(e.done, b)
+		e.current = nil
+	}
+	if r.Code != parley.OK {
+		e.stats.refused.Add(1)
+	}
+	e.stats.applied.Add(1)
+}
+
+func (e *Engine) takePending() *Batch {
+	e.intake.Lock()
+	defer e.intake.Unlock()
+	if len(e.pending) == 0 {
+		invariant.Violated("a command was committed that nobody proposed")
+	}
+	b := e.pending[0]
+	e.pending[0] = nil
+	e.pending = e.pending[1:]
+	return b
+}
+
+// abandon ends what waits: its outcome is unknown.
+func (e *Engine) abandon() {
+	e.intake.Lock()
+	waiting := e.pending
+	e.pending = nil
+	e.intake.Unlock()
+	if e.current != nil {
+		waiting = append([]*Batch{e.current}, waiting...)
+		e.current = nil
+	}
+	for _, b := range waiting {
+		b.Err = ErrFailed
+		b.Done(b)
+	}
+}
+
+// lose takes the newest n commands out of what is awaited.
+func (e *Engine) lose(n int) {
+	var lost []*Batch
+	e.intake.Lock()
+	for n > 0 && len(e.pending) > 0 {
+		last := len(e.pending) - 1
+		b := e.pending[last]
+		b.Err = ErrLost
+		if b.expect > n {
+			b.expect -= n
+			break
+		}
+		n -= b.expect
+		e.pending = e.pending[:last]
+		lost = append(lost, b)
+	}
+	e.intake.Unlock()
+	for i := len(lost) - 1; i >= 0; i-- {
+		lost[i].Done(lost[i])
+	}
+}
+
+// closeHead ends the open head at the newest command applied and hands it to
+// the flusher. It waits when too many wait there already: the log then fills,
+// and senders are refused.
+func (e *Engine) closeHead() *head {
+	h := e.head
+	if h.empty() {
+		return nil
+	}
+	h.cut = cut{lsn: h.last, partitions: make([]cutPartition, len(e.partitions))}
+	for i, p := range e.partitions {
+		p.mu.RLock()
+		h.cut.partitions[i] = cutPartition{index: p.index, time: p.time}
+		p.mu.RUnlock()
+	}
+	e.head = newHead()
+	e.tx.head = e.head
+	e.flushes <- h
+	return h
+}

@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/parleychat/parley"
+	"github.com/parleychat/parley/internal/mutant"
+	"github.com/parleychat/parley/tiering/segment"
+	"github.com/parleychat/parley/wal"
+)
+
+// What a folder holds.
+const (
+	lockFile     = "LOCK"
+	logDir       = "wal"
+	segmentsDir  = "segments"
+	catalogueDir = "catalogue"
+	asideSuffix  = ".aside"
+)
+
+// Open locks the folder, makes it where it is missing, and brings the machine
+// to where the log ends. It refuses a folder that is in use (ErrLocked), whose
+// log ends before the cut (ErrLogLost), or that is damaged (ErrCorrupt,
+// wal.ErrCorrupt, segment.ErrCorrupt): it never guesses.
+func Open(fs vfs.FS, dir string, m Machine, opts Options) (*Engine, error) {
+	e := &Engine{
+		fs: fs, dir: dir, opts: opts.withDefaults(), machine: m,
+		commits: make(chan commit, commitQueue), ended: make(chan struct{}),
+	}
+	e.flushes = make(chan *head, e.opts.HeadsMax-1)
+	e.segments.open = e.opts.SegmentsOpenMax
+	e.tx.engine = e
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("engine: open: %w", err)
+	}
+	lock, err := fs.Lock(fs.PathJoin(dir, lockFile))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrLocked, dir, err)
+	}
+	e.lock = lock
+	if err := e.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", dir, err), lock.Close())
+	}
+	e.applier.Go(e.applyLoop)
+	e.watcher.Go(e.watchDisk)
+	return e, nil
+}
+
+func (e *Engine) open() error {
+	for _, d := range []string{segmentsDir, catalogueDir, logDir} {
+		if err := e.fs.MkdirAll(e.fs.PathJoin(e.dir, d), 0o700); err != nil {
+			return err
+		}
+	}
+	for _, d := range []string{e.fs.PathDir(e.dir), e.dir} {
+		if err := syncDir(e.fs, d); err != nil {
+			return err
+		}
+	}
+	c, err := openCatalogue(e.fs, e.fs.PathJoin(e.dir, catalogueDir), e.opts.Logger)
+	if err != nil {
+		return err
+	}
+	e.catalogue = c
+	if err := e.load(); err != nil {
+		return errors.Join(err, c.close())
+	}
+	e.flusher.Go(e.flushLoop)
+	if err := e.replay(); err != nil {
+		close(e.flushes)
+		e.flusher.Wait()
+		return errors.Join(err, e.segments.close(), c.close())
+	}
+	return nil
+}
+
+// load reads the state at the cut.
+func (e *Engine) load() error {
+	partitions, err := e.catalogue.store()
+	if err != nil {
+		return err
+	}
+	if partitions == 0 {
+		partitions = e.opts.Partitions
+		if err := e.catalogue.makeStore(partitions); err != nil {
+			return err
+		}
+	}
+	e.index.users = make(map[parley.UserID]map[parley.ConversationID]stamp)
+	e.partitions = make([]*partition, partitions)
+	if e.cutAt, err = e.catalogue.cut(partitions); err != nil {
+		return err
+	}
+	for i := range e.partitions {
+		at := e.cutAt.partitions[i]
+		e.partitions[i] = &partition{id: parley.PartitionID(i), rows: make(map[Key]*Slot), index: at.index, time: at.time}
+	}
+	if err := e.catalogue.each(keyRow, e.loadRow); err != nil {
+		return err
+	}
+	if err := e.catalogue.each(keyListed, e.loadListed); err != nil {
+		return err
+	}
+	if err := e.sweep(); err != nil {
+		return err
+	}
+	e.incarnation, err = openIncarnation(e.fs, e.dir, e.opts)
+	return err
+}
+
+// sweep sets aside the segments that the catalogue does not name, which a crash
+// left unfinished, and deletes those that the Open before set aside: the store
+// has since been opened without them.
+func (e *Engine) sweep() error {
+	named, err := e.catalogue.segments()
+	if err != nil {
+		return err
+	}
+	dir := e.fs.PathJoin(e.dir, segmentsDir)
+	files, err := e.fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range files {
+		path := e.fs.PathJoin(dir, name)
+		if base, aside := strings.CutSuffix(name, asideSuffix); aside {
+			if _, ok := segment.ParseFileName(base); ok {
+				if err := e.fs.Remove(path); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		id, ok := segment.ParseFileName(name)
+		if !ok {
+			continue
+		}
+		e.nextSegment = max(e.nextSegment, id)
+		if named[id] {
+			delete(named, id)
+			continue
+		}
+		if err := e.fs.Rename(path, path+asideSuffix); err != nil {
+			return err
+		}
+	}
+	for id := range named {
+		return fmt.Errorf("%w: segment %s is gone; restore the folder from a backup", ErrCorrupt, segment.FileName(id))
+	}
+	return syncDir(e.fs, dir)
+}
+
+// replay brings the state from the cut to the end of the log.
+func (e *Engine) replay() error {
+	e.head = newHead()
+	e.tx.head = e.head
+	from := e.cutAt.lsn + 1
+	if mutant.On(mutant.LinkedAgain) {
+		from = 1
+	}
+	if mutant.On(mutant.ReplaySkipped) && e.cutAt.lsn > 0 {
+		from++
+	}
+	open := e.opts.OpenLog
+	if open == nil {
+		open = openLocalLog(e.fs, e.fs.PathJoin(e.dir, logDir), e.opts)
+	}
+	l, err := open(from, Sink{
+		Replay:  func(g wal.Group) error { return e.applyGroup(g, false) },
+		Indexes: e.indexes,
+		Commit:  func(g wal.Group) { e.commits <- commit{group: g} },
+		Lost:    e.lose,
+		Failed:  func(err error) { e.commits <- commit{failed: err} },
+	})
+	if errors.Is(err, wal.ErrShort) {
+		return fmt.Errorf("%w, which is at record %d: log files were lost or replaced by older ones. Restore the whole folder from one copy: %w", ErrLogLost, e.cutAt.lsn, err)
+	}
+	if err != nil {
+		return err
+	}
+	e.intake.Lock()
+	e.log = l
+	e.intake.Unlock()
+	l.Trim(e.cutAt.lsn)
+	if t := wal.LSN(e.trimmed.Load()); t > 0 {
+		l.Trim(t)
+	}
+	return nil
+}
+
+func (e *Engine) indexes() []uint64 {
+	all := make([]uint64, len(e.partitions))
+	for i, p := range e.partitions {
+		p.mu.RLock()
+		all[i] = p.index
+		p.mu.RUnlock()
+	}
+	return all
+}
