@@ -76,6 +76,8 @@ type Message struct {
 	// runs backwards inside a partition and never decides an order.
 	At   time.Time
 	Body []byte
+	// Event is set for KindSystem, and Body is empty then.
+	Event *Event
 }
 
 // SeqRange is the sequences From to To, both included. It is empty when To is

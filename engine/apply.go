@@ -113,6 +113,7 @@ func (e *Engine) applyCommand(p *partition, c *Command, live bool) error {
 	e.tx.p, e.tx.cmd, e.tx.time = p, c, p.time
 	r := e.machine.Apply(&e.tx, c)
 	r.Time = p.time
+	e.floor.Store(p.time)
 	if live {
 		e.resolve(r)
 	}

@@ -38,6 +38,7 @@ type Engine struct {
 	watcher sync.WaitGroup
 
 	rowCount atomic.Int64
+	floor    atomic.Int64 // stamp of the newest command applied
 	diskLow  atomic.Bool
 	stats    counters
 	trimmed  atomic.Uint64 // newest LSN given to Log.Trim
@@ -56,6 +57,7 @@ type Engine struct {
 	idle    chan struct{}
 	err     error
 	closing bool
+	stamped int64 // the newest stamp given
 }
 
 // partition is conversations that share one order of commands.
@@ -104,17 +106,9 @@ func (e *Engine) Incarnation() parley.Incarnation { return e.incarnation }
 // nothing of the batch was taken and Done is not called; a parley.Code says
 // what the caller may do.
 func (e *Engine) Append(b *Batch) error {
-	now := int64(0)
 	for i := range b.Commands {
-		c := &b.Commands[i]
-		if int(c.Partition) >= len(e.partitions) {
-			return fmt.Errorf("%w: partition %d of %d", parley.BadRequest, c.Partition, len(e.partitions))
-		}
-		if c.Time == 0 {
-			if now == 0 {
-				now = e.opts.Now().UnixMicro()
-			}
-			c.Time = now
+		if p := b.Commands[i].Partition; int(p) >= len(e.partitions) {
+			return fmt.Errorf("%w: partition %d of %d", parley.BadRequest, p, len(e.partitions))
 		}
 	}
 	if e.diskLow.Load() {
@@ -142,6 +136,7 @@ func (e *Engine) propose(b *Batch) error {
 	if len(b.Commands) == 0 {
 		return fmt.Errorf("%w: empty batch", parley.BadRequest)
 	}
+	e.stamp(b.Commands)
 	if err := e.log.Propose(b.Commands); err != nil {
 		switch {
 		case errors.Is(err, wal.ErrFull):
@@ -155,6 +150,26 @@ func (e *Engine) propose(b *Batch) error {
 	e.pending = append(e.pending, b)
 	return nil
 }
+
+// stamp gives commands their time. In the log it never runs backwards.
+func (e *Engine) stamp(cmds []Command) {
+	now := int64(0)
+	for i := range cmds {
+		c := &cmds[i]
+		if c.Time == 0 {
+			if now == 0 {
+				now = e.opts.Now().UnixMicro()
+			}
+			c.Time = now
+		}
+		e.stamped = max(e.stamped, c.Time)
+		c.Time = e.stamped
+	}
+}
+
+// Floor is a stamp below which nothing will be applied any more: whoever has
+// seen the rows after asking for it has seen every change stamped before it.
+func (e *Engine) Floor() int64 { return e.floor.Load() }
 
 // AppendWait appends the commands as one batch and waits for their results.
 // When ctx ends first they may still be applied.

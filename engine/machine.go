@@ -59,6 +59,10 @@ func (s *Slot) Row() Row { return s.row }
 // Last is the conversation's last sequence.
 func (s *Slot) Last() parley.Seq { return s.last }
 
+// OnDisk reports whether a segment holds messages of the conversation. It
+// depends on when heads were flushed: apply must not ask.
+func (s *Slot) OnDisk() bool { return s.segment != 0 }
+
 // image appends the row's value in the catalogue, but for the segment.
 //
 //	0      8         16

@@ -184,6 +184,10 @@ func (e *Engine) replay() error {
 	}
 	e.intake.Lock()
 	e.log = l
+	for _, p := range e.partitions {
+		e.stamped = max(e.stamped, p.time)
+	}
+	e.floor.Store(e.stamped)
 	e.intake.Unlock()
 	l.Trim(e.cutAt.lsn)
 	if t := wal.LSN(e.trimmed.Load()); t > 0 {

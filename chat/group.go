@@ -1,0 +1,121 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/parleychat/parley"
+)
+
+// CreateDirect makes the conversation between two users, or finds it.
+func (s *Service) CreateDirect(ctx context.Context, by parley.Identity, other parley.UserID) (parley.ConversationID, error) {
+	if other == by.User || other.IsZero() {
+		return parley.ConversationID{}, parley.BadRequest
+	}
+	id := parley.DirectConversation(by.Tenant, by.User, other)
+	return id, s.create(ctx, by, id, parley.Direct, "", []parley.UserID{other})
+}
+
+// CreateGroup makes a group whose owner is the caller.
+func (s *Service) CreateGroup(ctx context.Context, by parley.Identity, title string, members []parley.UserID) (parley.ConversationID, error) {
+	if len(title) > titleMax || !utf8.ValidString(title) {
+		return parley.ConversationID{}, fmt.Errorf("%w: title of %d bytes, at most %d of UTF-8", parley.BadRequest, len(title), titleMax)
+	}
+	id := parley.ConversationID(randomUUID())
+	return id, s.create(ctx, by, id, parley.Group, title, members)
+}
+
+// usersMax bounds the users named in one command.
+const usersMax = 1000
+
+func (s *Service) create(ctx context.Context, by parley.Identity, id parley.ConversationID, kind parley.ConversationKind, title string, users []parley.UserID) error {
+	if len(users) > usersMax {
+		return parley.GroupFull
+	}
+	body := append([]byte(nil), id[:]...)
+	body = append(body, by.User[:]...)
+	body = append(body, byte(kind))
+	body = appendUsers(appendText(body, title), users)
+	_, err := s.append(ctx, by.Tenant, id, kindCreate, body)
+	return err
+}
+
+// Add makes users members of a group. Only an admin or the owner may.
+func (s *Service) Add(ctx context.Context, by parley.Identity, c parley.ConversationID, users ...parley.UserID) error {
+	if len(users) > usersMax {
+		return parley.GroupFull
+	}
+	body := append(append([]byte(nil), c[:]...), by.User[:]...)
+	_, err := s.append(ctx, by.Tenant, c, kindAdd, appendUsers(body, users))
+	return err
+}
+
+// Remove ends a membership. An admin may remove members of a lower role;
+// everybody may remove himself.
+func (s *Service) Remove(ctx context.Context, by parley.Identity, c parley.ConversationID, who parley.UserID) error {
+	body := append(append([]byte(nil), c[:]...), by.User[:]...)
+	_, err := s.append(ctx, by.Tenant, c, kindRemove, append(body, who[:]...))
+	return err
+}
+
+// Leave ends the caller's own membership.
+func (s *Service) Leave(ctx context.Context, by parley.Identity, c parley.ConversationID) error {
+	return s.Remove(ctx, by, c, by.User)
+}
+
+// SetRole gives a member of a group another role. Only the owner may.
+func (s *Service) SetRole(ctx context.Context, by parley.Identity, c parley.ConversationID, who parley.UserID, role parley.Role) error {
+	body := append(append([]byte(nil), c[:]...), by.User[:]...)
+	_, err := s.append(ctx, by.Tenant, c, kindRole, append(append(body, who[:]...), byte(role)))
+	return err
+}
+
+// Mute silences a conversation for its member until a time; the zero time ends
+// it.
+func (s *Service) Mute(ctx context.Context, by parley.Identity, c parley.ConversationID, until time.Time) error {
+	value := uint64(0)
+	if !until.IsZero() {
+		value = uint64(max(until.UnixMicro(), 0))
+	}
+	return s.prefer(ctx, by, c, preferMute, value)
+}
+
+// MarkUnread shows a conversation as unread to its member until he reads on. No
+// watermark falls.
+func (s *Service) MarkUnread(ctx context.Context, by parley.Identity, c parley.ConversationID, unread bool) error {
+	value := uint64(0)
+	if unread {
+		value = 1
+	}
+	return s.prefer(ctx, by, c, preferUnread, value)
+}
+
+func (s *Service) prefer(ctx context.Context, by parley.Identity, c parley.ConversationID, what uint8, value uint64) error {
+	body := append(append([]byte(nil), c[:]...), by.User[:]...)
+	_, err := s.append(ctx, by.Tenant, c, kindPrefer, appendU64(append(body, what), value))
+	return err
+}
+
+// Member is what members of a conversation see of each other.
+type Member struct {
+	User parley.UserID
+	Role parley.Role
+	parley.Watermarks
+}
+
+// Members lists the members of a conversation to one of them.
+func (s *Service) Members(by parley.Identity, c parley.ConversationID) ([]Member, error) {
+	var list []Member
+	if !s.viewMember(by, c, func(row *conversation, _ *member, _ parley.Seq) {
+		for i := range row.members {
+			if m := &row.members[i]; m.role != 0 {
+				list = append(list, Member{m.user, m.role, parley.Watermarks{Delivered: m.delivered, Read: m.read}})
+			}
+		}
+	}) {
+		return nil, parley.NotMember
+	}
+	return list, nil
+}
