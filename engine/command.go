@@ -125,7 +125,8 @@ type Sink struct {
 	// Commit takes each durable group, in order, from one goroutine. Buffers
 	// stay readable until Trim.
 	Commit func(wal.Group)
-	// Lost says that the newest n commands proposed will never be committed.
+	// Lost says that the newest n commands proposed will never be committed. The
+	// log takes no others until Lost has returned.
 	Lost func(n int)
 	// Failed ends the engine.
 	Failed func(error)

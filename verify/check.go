@@ -1,0 +1,174 @@
+package verify
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/parleychat/parley"
+	"github.com/parleychat/parley/wal"
+)
+
+// checkRows compares every row at the cut with the fold of the messages.
+func (f *folder) checkRows() {
+	for id, conv := range f.report.Model.Conversations {
+		if f.rows[id] == nil {
+			f.report.flaw("%v has %d messages and no row", id, len(conv.Messages))
+		}
+	}
+	for id, r := range f.rows {
+		conv := f.report.Model.Conversations[id]
+		if conv == nil {
+			f.report.flaw("%v has a row and no beginning", id)
+			continue
+		}
+		f.checkRow(id, r, conv)
+	}
+	for line, left := range f.lists {
+		conv := f.report.Model.Conversations[line.conversation]
+		if conv == nil || conv.Members[line.user] == nil {
+			f.report.flaw("the list of %v names %v, where he never was", line.user, line.conversation)
+		} else if left != (conv.Members[line.user].Role == 0) {
+			f.report.flaw("the list of %v says left=%v of %v", line.user, left, line.conversation)
+		}
+	}
+}
+
+func (f *folder) checkRow(id parley.ConversationID, r *row, conv *Conversation) {
+	same := func(what string, got, want any) {
+		if got != want {
+			f.report.flaw("%v: row says %s %v, the messages say %v", id, what, got, want)
+		}
+	}
+	same("last", r.last, uint64(len(conv.Messages)))
+	same("segment", r.segment, f.at[id].segment)
+	same("ordinal", r.ordinal, f.at[id].ordinal)
+	same("tenant", r.tenant, conv.Tenant)
+	same("kind", r.kind, conv.Kind)
+	same("title", r.title, conv.Title)
+	same("members", len(r.members), len(conv.Members))
+	for i := range r.members {
+		m := &r.members[i]
+		if i > 0 && slices.Compare(r.members[i-1].user[:], m.user[:]) >= 0 {
+			f.report.flaw("%v: members are out of order", id)
+		}
+		who := conv.Members[m.user]
+		if who == nil {
+			f.report.flaw("%v: %v has a place and never joined", id, m.user)
+			continue
+		}
+		// What no message tells stands in the row alone; what follows from it
+		// is counted again.
+		who.Delivered, who.Read, who.Unread, who.Muted = m.delivered, m.read, m.unread, m.muted
+		f.checkMember(same, conv, r, m, who)
+		if _, ok := f.lists[listKey{m.user, id}]; !ok {
+			f.report.flaw("%v is not in the list of %v", id, m.user)
+		}
+	}
+}
+
+func (f *folder) checkMember(same func(string, any, any), conv *Conversation, r *row, m *rowMember, who *Member) {
+	own, ownAtRead, ordinal, lastOwn := uint64(0), uint64(0), parley.Ordinal(0), parley.Seq(0)
+	for i, msg := range conv.Messages {
+		seq := parley.Seq(i + 1)
+		if msg.Counts && seq <= m.read {
+			ordinal++
+		}
+		if msg.Counts && msg.From == m.user {
+			own, lastOwn = own+1, seq
+			if seq <= m.read {
+				ownAtRead++
+			}
+		}
+	}
+	name := func(what string) string { return fmt.Sprintf("%s of %v", what, m.user) }
+	same(name("role"), m.role, who.Role)
+	same(name("own"), m.own, own)
+	same(name("last own"), m.lastOwn, lastOwn)
+	same(name("own at read"), m.ownAtRead, ownAtRead)
+	same(name("ordinal at read"), m.ordinal, ordinal)
+	same(name("intervals"), fmt.Sprint(m.belongs), fmt.Sprint(who.Belongs))
+	same(name("forgotten"), m.forgotten, who.forgotten)
+	same(name("streams"), fmt.Sprint(m.streams), fmt.Sprint(who.streams))
+	if m.read > conv.last() || m.delivered > conv.last() {
+		f.report.flaw("watermarks %d/%d of %v lie beyond the last message", m.delivered, m.read, m.user)
+	}
+	if m.role != 0 {
+		same(name("unread"), uint64(r.ordinal-m.ordinal)-(m.own-m.ownAtRead), conv.CountUnread(m.user))
+	}
+}
+
+// readLog folds what stands behind the cut.
+func (f *folder) readLog() error {
+	indexes := slices.Clone(f.cut)
+	damaged := false
+	next, torn, err := wal.Scan(f.fs, f.fs.PathJoin(f.dir, "wal"), f.report.Cut+1, func(g wal.Group) error {
+		for lsn, record := range g.Records() {
+			damaged = !f.foldLogged(lsn, record, indexes) || damaged
+		}
+		return nil
+	})
+	f.report.Next, f.report.Torn = next, torn
+	switch {
+	case err != nil:
+		f.report.flaw("log: %v", err)
+	case next <= f.report.Cut:
+		f.report.flaw("log: ends at record %d, before the cut at %d: log files were lost", next-1, f.report.Cut)
+	}
+	return nil
+}
+
+func (f *folder) foldLogged(lsn wal.LSN, record []byte, at []cutPartition) bool {
+	c, err := DecodeRecord(record)
+	if err != nil || int(c.Partition) >= len(at) {
+		f.report.flaw("log record %d: cannot be read (%v)", lsn, err)
+		return false
+	}
+	p := &at[c.Partition]
+	if c.Index != p.index+1 {
+		f.report.flaw("log record %d: index %d of partition %d where %d was due", lsn, c.Index, c.Partition, p.index+1)
+	}
+	if c.Time < p.time {
+		f.report.flaw("log record %d: stamp runs backwards", lsn)
+	}
+	p.index, p.time = c.Index, max(p.time, c.Time)
+	if marks, ok := c.Body.(*Marks); ok {
+		f.checkFacts(lsn, c, marks)
+	}
+	f.report.Model.Apply(c)
+	f.report.Replayed++
+	return true
+}
+
+// checkFacts counts again what a mark says of older messages.
+func (f *folder) checkFacts(lsn wal.LSN, c *Command, marks *Marks) {
+	for _, k := range marks.Marks {
+		conv, _ := f.report.Model.conversation(c, k.Conversation, k.User)
+		if conv == nil || k.Read > conv.last() {
+			continue // refused
+		}
+		ordinal, own := parley.Ordinal(0), uint64(0)
+		for _, m := range conv.Messages[:k.Read] {
+			if m.Counts {
+				ordinal++
+				if m.From == k.User {
+					own++
+				}
+			}
+		}
+		if ordinal != k.Ordinal || own != k.Own {
+			f.report.flaw("log record %d: a mark at %v/%d says %d counting, %d own; there are %d and %d",
+				lsn, k.Conversation, k.Read, k.Ordinal, k.Own, ordinal, own)
+		}
+	}
+}
+
+// Sorted is the conversations in the order of their ids.
+func (m *Model) Sorted() []parley.ConversationID {
+	ids := make([]parley.ConversationID, 0, len(m.Conversations))
+	for id := range m.Conversations {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b parley.ConversationID) int { return cmp.Compare(string(a[:]), string(b[:])) })
+	return ids
+}

@@ -1,0 +1,342 @@
+package verify
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/parleychat/parley"
+	"github.com/parleychat/parley/tiering/segment"
+	"github.com/parleychat/parley/wal"
+)
+
+// Report is what a folder holds, and what is wrong with it.
+type Report struct {
+	Model      *Model
+	Partitions int
+	Cut        wal.LSN // up to here in segments and rows
+	Next       wal.LSN // what the log would give next
+	Torn       string  // file and offset of a torn write at the end of the log, if any
+	Segments   int
+	Messages   uint64 // in segments
+	Replayed   uint64 // records behind the cut
+
+	// Flaws name each thing that is not as it must be, the first flawsMax of
+	// them. A sound folder has none.
+	Flaws []string
+}
+
+// flawsMax bounds the flaws that are named.
+const flawsMax = 100
+
+func (r *Report) flaw(format string, args ...any) {
+	if len(r.Flaws) < flawsMax {
+		r.Flaws = append(r.Flaws, fmt.Sprintf(format, args...))
+	}
+}
+
+// folder is a Folder on its way.
+type folder struct {
+	fs     vfs.FS
+	dir    string
+	db     *pebble.DB
+	report Report
+
+	cut   []cutPartition
+	rows  map[parley.ConversationID]*row
+	lists map[listKey]bool                    // true: left
+	at    map[parley.ConversationID]placement // from segments
+}
+
+type cutPartition struct {
+	index uint64
+	time  int64
+}
+
+type listKey struct {
+	user         parley.UserID
+	conversation parley.ConversationID
+}
+
+type placement struct {
+	partition parley.PartitionID
+	segment   uint64
+	ordinal   parley.Ordinal
+}
+
+// Folder reads a data folder and changes nothing there. Flaws of the data are
+// in the report; an error says that the folder could not be read at all, for
+// instance because a server has it open.
+func Folder(fs vfs.FS, dir string) (*Report, error) {
+	f := &folder{
+		fs: fs, dir: dir,
+		rows:  make(map[parley.ConversationID]*row),
+		lists: make(map[listKey]bool), at: make(map[parley.ConversationID]placement),
+	}
+	f.report.Model = NewModel()
+	if _, err := fs.Stat(fs.PathJoin(dir, "catalogue")); err != nil {
+		return nil, fmt.Errorf("verify: no data folder: %w", err)
+	}
+	lock, err := fs.Lock(fs.PathJoin(dir, "LOCK"))
+	if err != nil {
+		return nil, fmt.Errorf("verify: %s is in use, stop the server first: %w", dir, err)
+	}
+	db, err := pebble.Open(fs.PathJoin(dir, "catalogue"), &pebble.Options{FS: fs, ReadOnly: true, Logger: quiet{}})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("verify: catalogue: %w", err), lock.Close())
+	}
+	f.db = db
+	err = f.run()
+	if err := errors.Join(err, db.Close(), lock.Close()); err != nil {
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	return &f.report, nil
+}
+
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(f string, a ...any) {
+	panic(fmt.Sprintf(f, a...))
+}
+
+func (f *folder) run() error {
+	if err := f.readStore(); err != nil {
+		return err
+	}
+	if f.report.Partitions == 0 {
+		return nil // made, and never used
+	}
+	for _, step := range []func() error{f.readRows, f.readLists, f.readSegments} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	f.checkRows()
+	return f.readLog()
+}
+
+func (f *folder) get(key byte) ([]byte, error) {
+	v, closer, err := f.db.Get([]byte{key})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(v), closer.Close()
+}
+
+func (f *folder) each(prefix byte, visit func(key, value []byte)) error {
+	it, err := f.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		visit(it.Key()[1:], it.Value())
+	}
+	return errors.Join(it.Error(), it.Close())
+}
+
+func (f *folder) readStore() error {
+	v, err := f.get('m')
+	if err != nil || v == nil {
+		return err
+	}
+	if len(v) != 8 || binary.LittleEndian.Uint32(v) != 1 {
+		return fmt.Errorf("store record % x: format unknown here", v)
+	}
+	n := int(binary.LittleEndian.Uint32(v[4:]))
+	f.report.Partitions = n
+	f.cut = make([]cutPartition, n)
+	if v, err = f.get('c'); err != nil || v == nil {
+		return err
+	}
+	if len(v) != 8+16*n {
+		f.report.flaw("cut of %d bytes for %d partitions", len(v), n)
+		return nil
+	}
+	f.report.Cut = wal.LSN(binary.LittleEndian.Uint64(v))
+	for i := range f.cut {
+		b := v[8+16*i:]
+		f.cut[i] = cutPartition{binary.LittleEndian.Uint64(b), int64(binary.LittleEndian.Uint64(b[8:]))}
+	}
+	return nil
+}
+
+// partitionOf is FNV-1a over tenant and id.
+func (f *folder) partitionOf(t parley.TenantID, id [16]byte) parley.PartitionID {
+	h := uint64(14695981039346656037)
+	for _, b := range append(binary.LittleEndian.AppendUint32(nil, uint32(t)), id[:]...) {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return parley.PartitionID(h % uint64(f.report.Partitions))
+}
+
+func (f *folder) readRows() error {
+	return f.each('r', func(k, v []byte) {
+		if len(k) != 35 {
+			f.report.flaw("row key of %d bytes", len(k))
+			return
+		}
+		p := parley.PartitionID(binary.BigEndian.Uint16(k))
+		table, id := k[2], [16]byte(k[3:19])
+		switch table {
+		case 1:
+			r, err := decodeConversationRow(v)
+			if err != nil {
+				f.report.flaw("row of conversation %v: %v", parley.ConversationID(id), err)
+				return
+			}
+			if want := f.partitionOf(r.tenant, id); want != p {
+				f.report.flaw("row of conversation %v stands in partition %d, belongs to %d", parley.ConversationID(id), p, want)
+			}
+			f.rows[id] = r
+		case 2:
+			x := &fields{b: v[16:]}
+			x.num(1)
+			f.report.Model.settings[p] = settings{uint32(x.num(4)), uint16(x.num(2)), uint16(x.num(2))}
+		case 3:
+			x := &fields{b: v[16:]}
+			x.num(1)
+			u := x.user()
+			x.num(8)
+			t := parley.TenantID(x.num(4))
+			f.report.Model.Users[userKey(t, x.text())] = u
+			if x.short || len(x.b) > 0 {
+				f.report.flaw("row of user %v is of %d bytes", u, len(v))
+			}
+		default:
+			f.report.flaw("row of unknown table %d", table)
+		}
+	})
+}
+
+func (f *folder) readLists() error {
+	return f.each('u', func(k, v []byte) {
+		if len(k) != 32 || len(v) != 5 {
+			f.report.flaw("list line of %d and %d bytes", len(k), len(v))
+			return
+		}
+		f.lists[listKey{parley.UserID(k[:16]), parley.ConversationID(k[16:])}] = v[4] == 1
+	})
+}
+
+// readSegments folds every message of the named segments, oldest first.
+func (f *folder) readSegments() error {
+	var ids []uint64
+	sizes := make(map[uint64][]byte)
+	err := f.each('s', func(k, v []byte) {
+		if len(k) != 8 || len(v) != 28 {
+			f.report.flaw("segment line of %d and %d bytes", len(k), len(v))
+			return
+		}
+		id := binary.BigEndian.Uint64(k)
+		ids = append(ids, id)
+		sizes[id] = slices.Clone(v)
+	})
+	if err != nil {
+		return err
+	}
+	f.seedDirect()
+	for _, id := range ids {
+		if err := f.readSegment(id, sizes[id]); err != nil {
+			f.report.flaw("segment %s: %v", segment.FileName(id), err)
+		}
+	}
+	f.report.Segments = len(ids)
+	return nil
+}
+
+// seedDirect makes the direct conversations, whose making is no message.
+func (f *folder) seedDirect() {
+	for id, r := range f.rows {
+		if r.kind != parley.Direct {
+			continue
+		}
+		if len(r.members) != 2 || id != parley.DirectConversation(r.tenant, r.members[0].user, r.members[1].user) {
+			f.report.flaw("conversation %v is not the one between its two members", id)
+			continue
+		}
+		f.report.Model.Apply(&Command{
+			Partition: f.partitionOf(r.tenant, id), Tenant: r.tenant,
+			Body: &Create{Conversation: id, Actor: r.members[0].user, Kind: parley.Direct, Users: []parley.UserID{r.members[1].user}},
+		})
+	}
+}
+
+func (f *folder) readSegment(id uint64, named []byte) error {
+	r, err := segment.Open(f.fs, f.fs.PathJoin(f.dir, "segments", segment.FileName(id)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	info := r.Info()
+	want := segment.Info{
+		ID: id, Size: int64(binary.LittleEndian.Uint64(named)),
+		Messages: binary.LittleEndian.Uint64(named[8:]), Runs: binary.LittleEndian.Uint32(named[16:]),
+	}
+	if info != want {
+		return fmt.Errorf("is %+v, the catalogue says %+v", info, want)
+	}
+	for m, err := range r.All() {
+		if err != nil {
+			return err
+		}
+		f.foldStored(id, &m)
+		f.report.Messages++
+	}
+	return nil
+}
+
+// foldStored folds one message of a segment and holds its place to the promises.
+func (f *folder) foldStored(id uint64, m *segment.Placed) {
+	conv := m.Conversation
+	before, seen := f.at[conv]
+	if !seen {
+		before.partition = m.Partition
+	}
+	if before.segment != id {
+		if m.Previous != before.segment {
+			f.report.flaw("%v: segment %d names %d before it, not %d", conv, id, m.Previous, before.segment)
+		}
+		before.segment = id
+	}
+	c, err := DecodeRecord(m.Record)
+	if err != nil {
+		f.report.flaw("%v/%d: %v", conv, m.Seq, err)
+		return
+	}
+	if c.Partition != m.Partition || c.Partition != before.partition || c.Index != m.Index {
+		f.report.flaw("%v/%d: record of partition %d index %d stands as %d/%d", conv, m.Seq, c.Partition, c.Index, m.Partition, m.Index)
+	}
+	if int(c.Partition) < len(f.cut) && c.Index > f.cut[c.Partition].index {
+		f.report.flaw("%v/%d: index %d lies beyond the cut", conv, m.Seq, c.Index)
+	}
+	model := f.report.Model.Conversations[conv]
+	if model != nil && len(model.Messages) > 0 && model.Messages[len(model.Messages)-1].Index >= c.Index {
+		f.report.flaw("%v/%d: index %d does not rise", conv, m.Seq, c.Index)
+	}
+	keep := f.report.Model.settings[c.Partition]
+	f.report.Model.settings[c.Partition] = settings{1 << 31, 1<<16 - 1, 1<<16 - 1} // those of its day are not known
+	seq, code := f.report.Model.Apply(c)
+	f.report.Model.settings[c.Partition] = keep
+	if keep == (settings{}) {
+		delete(f.report.Model.settings, c.Partition)
+	}
+	if code != parley.OK || seq != m.Seq {
+		f.report.flaw("%v: sequence %d of segment %d is %d by the rules (%v)", conv, m.Seq, id, seq, code)
+	}
+	if s, ok := c.Body.(*Send); ok && code == parley.OK && s.Kind.Counts() {
+		before.ordinal++
+	}
+	if m.Ordinal != before.ordinal {
+		f.report.flaw("%v/%d: ordinal %d, counted %d", conv, m.Seq, m.Ordinal, before.ordinal)
+	}
+	f.at[conv] = before
+}
