@@ -61,7 +61,7 @@ func (e *Engine) applyGroup(g wal.Group, live bool) error {
 		e.closeHead()
 	}
 	if e.head.empty() {
-		e.head.file, e.head.buffer = g.File, g.Buffer
+		e.head.begin(g)
 		e.tx.head = e.head
 	}
 	e.tx.live = live

@@ -31,7 +31,7 @@ func (e *Engine) flush(h *head) error {
 	e.captureAll(h)
 	h.sortSlots()
 	id := uint64(0)
-	if len(h.entries) > 0 {
+	if h.count > 0 {
 		e.nextSegment++
 		id = e.nextSegment
 	}
@@ -132,7 +132,7 @@ func (e *Engine) writeRuns(w *segment.Writer, h *head) error {
 		at = c.positions(at[:0])
 		for _, i := range at {
 			record := h.record(i)
-			m := segment.Message{Index: recordIndex(record), Ordinal: h.entries[i].ordinal, Record: record}
+			m := segment.Message{Index: recordIndex(record), Ordinal: h.entry(i).ordinal, Record: record}
 			if err := w.Add(m); err != nil {
 				return err
 			}

@@ -17,7 +17,10 @@ type head struct {
 	buffer []byte
 	last   wal.LSN // of the newest record applied
 
-	entries []entry
+	// entries stand in blocks that never move: readers look at those of their
+	// own conversation while the applier adds to another's.
+	entries [][]entry
+	count   uint32 // of entries
 	slots   []placed // conversations with a chain here
 	changes []change
 	touched map[touch]stamp
@@ -59,6 +62,17 @@ type change struct {
 	image     []byte // as of the closing, once captured
 }
 
+const entryBlock = 4096
+
+// begin gives a new head its file.
+func (h *head) begin(g wal.Group) {
+	h.file, h.buffer = g.File, g.Buffer
+	most := len(g.Buffer)/(recordHeaderSize+4) + 1
+	h.entries = make([][]entry, most/entryBlock+1)
+}
+
+func (h *head) entry(at uint32) *entry { return &h.entries[at/entryBlock][at%entryBlock] }
+
 func (h *head) empty() bool { return h.last == 0 }
 
 // link puts the record at off behind the conversation's newest.
@@ -70,8 +84,12 @@ func (h *head) link(p parley.PartitionID, s *Slot, off uint32, ordinal parley.Or
 		n++
 	}
 	c := &s.chains[n-1]
-	h.entries = append(h.entries, entry{offset: off, prev: c.last, ordinal: ordinal})
-	c.last = uint32(len(h.entries))
+	if h.count%entryBlock == 0 {
+		h.entries[h.count/entryBlock] = make([]entry, entryBlock)
+	}
+	*h.entry(h.count) = entry{offset: off, prev: c.last, ordinal: ordinal}
+	h.count++
+	c.last = h.count
 	c.run.To = s.last
 }
 
@@ -93,7 +111,7 @@ func (h *head) capture(at int) {
 // positions appends the entries of a chain in the order of their sequences.
 func (c *chain) positions(dst []uint32) []uint32 {
 	start := len(dst)
-	for at := c.last; at != 0; at = c.head.entries[at-1].prev {
+	for at := c.last; at != 0; at = c.head.entry(at - 1).prev {
 		dst = append(dst, at-1)
 	}
 	slices.Reverse(dst[start:])
@@ -102,7 +120,7 @@ func (c *chain) positions(dst []uint32) []uint32 {
 
 // record is the record of an entry.
 func (h *head) record(at uint32) []byte {
-	return wal.RecordAt(h.buffer, int(h.entries[at].offset))
+	return wal.RecordAt(h.buffer, int(h.entry(at).offset))
 }
 
 func recordIndex(record []byte) uint64 { return binary.LittleEndian.Uint64(record[16:]) }

@@ -112,7 +112,7 @@ func (r *reading) copyChunk(c *chain) {
 	for i, at := range r.positions[skip : skip+n] {
 		from := len(r.bytes)
 		r.bytes = append(r.bytes, c.head.record(at)...)
-		r.chunk = append(r.chunk, copied{r.want.From + parley.Seq(i), c.head.entries[at].ordinal, from, len(r.bytes)})
+		r.chunk = append(r.chunk, copied{r.want.From + parley.Seq(i), c.head.entry(at).ordinal, from, len(r.bytes)})
 	}
 }
 
