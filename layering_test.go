@@ -20,16 +20,18 @@ const module = "github.com/parleychat/parley"
 // Imports go down, never sideways, never up; a change of the architecture is a
 // line here.
 var layers = map[string][]string{
-	"":                   {},
-	"internal/invariant": {},
-	"internal/mutant":    {},
-	"wal":                {},
-	"tiering/segment":    {},
-	"engine":             {"wal", "tiering/segment"},
-	"chat":               {"engine"},
-	"verify":             {"wal", "tiering/segment"},
-	"internal/sim":       {"chat", "engine", "wal", "verify"},
-	"cmd/parley":         {"verify"},
+	"":                        {},
+	"internal/invariant":      {},
+	"internal/mutant":         {},
+	"wal":                     {},
+	"tiering/segment":         {},
+	"engine":                  {"wal", "tiering/segment"},
+	"chat":                    {"engine"},
+	"verify":                  {"wal", "tiering/segment"},
+	"internal/sim":            {"chat", "engine", "wal", "verify"},
+	"internal/crashtest":      {"verify"},
+	"internal/crashtest/node": {"chat", "engine"},
+	"cmd/parley":              {"verify"},
 }
 
 // foreign says which packages may import a library that we keep in its place,
@@ -39,7 +41,7 @@ var foreign = map[string]struct {
 	why string
 }{
 	"github.com/cockroachdb/pebble/v2":     {[]string{"engine", "verify"}, "the catalogue is the engine's; its judge reads it alone"},
-	"github.com/cockroachdb/pebble/v2/vfs": {[]string{"wal", "tiering/segment", "engine", "chat", "verify", "internal/sim", "cmd/parley"}, "the one file system, so that tests can cut its power"},
+	"github.com/cockroachdb/pebble/v2/vfs": {[]string{"wal", "tiering/segment", "engine", "chat", "verify", "internal/sim", "internal/crashtest", "internal/crashtest/node", "cmd/parley"}, "the one file system, so that tests can cut its power"},
 }
 
 func TestImportsGoDown(t *testing.T) {

@@ -100,51 +100,103 @@ const sentPage = 256
 // Sent finds the message that a user sent under (stream, number), also when the
 // stream is forgotten. It returns parley.ResendUnknown if there is none.
 func (s *Service) Sent(ctx context.Context, from parley.Identity, c parley.ConversationID, stream parley.StreamID, n parley.Number) (parley.Message, error) {
-	p := s.engine.Partition(from.Tenant, c)
-	var to parley.Seq
-	s.engine.View(p, func(v *engine.View) {
+	q := search{s: s, p: s.engine.Partition(from.Tenant, c), conversation: c, from: from.User, stream: stream, number: n}
+	within := parley.SeqRange{From: 1}
+	var newest engine.Stream
+	s.engine.View(q.p, func(v *engine.View) {
 		row := rowOf(v, from, c)
 		if row == nil {
 			return
 		}
-		i, ok := row.find(from.User)
-		if !ok {
-			return
-		}
-		to = row.members[i].lastOwn
-		if known, ok := row.members[i].streams.Known(stream); ok {
-			to = known.Seq
+		if i, ok := row.find(from.User); ok {
+			within.To = row.members[i].lastOwn
+			newest, _ = row.members[i].streams.Known(stream)
 		}
 	})
-	for to > 0 {
-		page := parley.SeqRange{From: 1, To: to}
-		if to > sentPage {
-			page.From = to - sentPage + 1
+	if newest.Seq > 0 {
+		if n > newest.Last {
+			return parley.Message{}, parley.ResendUnknown
 		}
-		found, err := s.sentIn(ctx, p, c, page, from.User, stream, n)
+		within.To = newest.Seq - parley.Seq(newest.Last-n)
+		return q.narrow(ctx, within, newest.Last)
+	}
+	return q.walk(ctx, within)
+}
+
+// search looks for one send in a conversation.
+type search struct {
+	s            *Service
+	p            parley.PartitionID
+	conversation parley.ConversationID
+	from         parley.UserID
+	stream       parley.StreamID
+	number       parley.Number
+}
+
+// narrow uses that the numbers of a stream rise with the sequences: it looks
+// where the number would stand if they rose evenly, and again on the side where
+// it must be. newest is the stream's number at the end of the range or behind.
+func (q *search) narrow(ctx context.Context, within parley.SeqRange, newest parley.Number) (parley.Message, error) {
+	oldest := parley.Number(0)
+	for within.Len() > 2*sentPage {
+		share := uint64(q.number-oldest) * within.Len() / (uint64(newest-oldest) + 1)
+		middle := within.From + parley.Seq(share)
+		page := parley.SeqRange{From: max(within.From, middle-min(middle, sentPage/2)), To: min(within.To, middle+sentPage/2)}
+		found, near, err := q.read(ctx, page)
+		switch {
+		case err != nil || found.Seq > 0:
+			return found, err
+		case near.Seq == 0:
+			return q.walk(ctx, within) // the stream is silent here
+		case near.Number > q.number:
+			within.To, newest = near.Seq-parley.Seq(near.Number-q.number), near.Number
+		default:
+			within.From, oldest = near.Seq+parley.Seq(q.number-near.Number), near.Number
+		}
+	}
+	return q.walk(ctx, within)
+}
+
+// walk reads the range from its end, page by page.
+func (q *search) walk(ctx context.Context, within parley.SeqRange) (parley.Message, error) {
+	for !within.Empty() {
+		page := within
+		if page.Len() > sentPage {
+			page.From = page.To - sentPage + 1
+		}
+		found, _, err := q.read(ctx, page)
 		if err != nil || found.Seq > 0 {
 			return found, err
 		}
-		to = page.From - 1
+		within.To = page.From - 1
 	}
 	return parley.Message{}, parley.ResendUnknown
 }
 
-func (s *Service) sentIn(ctx context.Context, p parley.PartitionID, c parley.ConversationID, page parley.SeqRange, from parley.UserID, stream parley.StreamID, n parley.Number) (parley.Message, error) {
-	for m, err := range s.engine.Read(ctx, p, c, page) {
+// read looks through a page. near is the page's message of the stream whose
+// number is nearest.
+func (q *search) read(ctx context.Context, page parley.SeqRange) (found, near parley.Message, err error) {
+	for m, err := range q.s.engine.Read(ctx, q.p, q.conversation, page) {
 		if err != nil {
-			return parley.Message{}, err
+			return found, near, err
 		}
 		if m.Kind != kindSend {
 			continue
 		}
-		if u, st, num, _ := sendOf(m.Body); u == from && st == stream && num == n {
-			found, _ := view(c, &m)
+		from, stream, number, _ := sendOf(m.Body)
+		if from != q.from || stream != q.stream {
+			continue
+		}
+		if number == q.number {
+			found, _ = view(q.conversation, &m)
 			found.Body = append([]byte(nil), found.Body...)
-			return found, nil
+			return found, near, nil
+		}
+		if near.Seq == 0 || number < q.number {
+			near = parley.Message{Seq: m.Seq, Number: number}
 		}
 	}
-	return parley.Message{}, nil
+	return found, near, nil
 }
 
 // Acknowledgement raises one member's watermarks in one conversation.

@@ -20,7 +20,7 @@ type head struct {
 	// entries stand in blocks that never move: readers look at those of their
 	// own conversation while the applier adds to another's.
 	entries [][]entry
-	count   uint32 // of entries
+	count   uint32   // of entries
 	slots   []placed // conversations with a chain here
 	changes []change
 	touched map[touch]stamp

@@ -173,9 +173,15 @@ func (r *reading) run(id uint64) (segment.Run, error) {
 		return segment.Run{}, err
 	}
 	defer r.e.segments.release(s)
+	if run, ok := r.e.segments.known(s, r.conversation); ok {
+		return run, nil
+	}
 	run, ok, err := s.reader.Run(r.p.id, r.conversation)
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: %v is not in segment %d, which it names", ErrCorrupt, r.conversation, id)
+	}
+	if err == nil {
+		r.e.segments.remember(s, run)
 	}
 	return run, err
 }
@@ -211,6 +217,26 @@ type openSegment struct {
 	reader *segment.Reader
 	users  int
 	used   uint64
+	runs   map[parley.ConversationID]segment.Run // looked up before, at most runsMax
+}
+
+// runsMax bounds the runs remembered of one open segment.
+const runsMax = 4096
+
+func (c *segmentCache) known(s *openSegment, id parley.ConversationID) (segment.Run, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	run, ok := s.runs[id]
+	return run, ok
+}
+
+func (c *segmentCache) remember(s *openSegment, run segment.Run) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.runs == nil || len(s.runs) >= runsMax {
+		s.runs = make(map[parley.ConversationID]segment.Run)
+	}
+	s.runs[run.Conversation] = run
 }
 
 func (c *segmentCache) acquire(e *Engine, id uint64) (*openSegment, error) {

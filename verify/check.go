@@ -101,11 +101,15 @@ func (f *folder) checkMember(same func(string, any, any), conv *Conversation, r 
 // readLog folds what stands behind the cut.
 func (f *folder) readLog() error {
 	indexes := slices.Clone(f.cut)
-	damaged := false
+	file := uint64(0)
 	next, torn, err := wal.Scan(f.fs, f.fs.PathJoin(f.dir, "wal"), f.report.Cut+1, func(g wal.Group) error {
-		for lsn, record := range g.Records() {
-			damaged = !f.foldLogged(lsn, record, indexes) || damaged
+		if g.File != file {
+			file, f.report.Newest = g.File, 0
 		}
+		for lsn, record := range g.Records() {
+			f.foldLogged(lsn, record, indexes)
+		}
+		f.report.Newest += uint64(g.Count)
 		return nil
 	})
 	f.report.Next, f.report.Torn = next, torn
@@ -118,11 +122,11 @@ func (f *folder) readLog() error {
 	return nil
 }
 
-func (f *folder) foldLogged(lsn wal.LSN, record []byte, at []cutPartition) bool {
+func (f *folder) foldLogged(lsn wal.LSN, record []byte, at []cutPartition) {
 	c, err := DecodeRecord(record)
 	if err != nil || int(c.Partition) >= len(at) {
 		f.report.flaw("log record %d: cannot be read (%v)", lsn, err)
-		return false
+		return
 	}
 	p := &at[c.Partition]
 	if c.Index != p.index+1 {
@@ -137,7 +141,6 @@ func (f *folder) foldLogged(lsn wal.LSN, record []byte, at []cutPartition) bool 
 	}
 	f.report.Model.Apply(c)
 	f.report.Replayed++
-	return true
 }
 
 // checkFacts counts again what a mark says of older messages.

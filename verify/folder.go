@@ -24,6 +24,7 @@ type Report struct {
 	Segments   int
 	Messages   uint64 // in segments
 	Replayed   uint64 // records behind the cut
+	Newest     uint64 // of them, in the newest log file: the head that was open
 
 	// Flaws name each thing that is not as it must be, the first flawsMax of
 	// them. A sound folder has none.

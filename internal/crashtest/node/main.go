@@ -1,0 +1,239 @@
+// Command node is a chat store that talks in lines, for the crash rigs.
+//
+//	node DIR HEAD-SIZE USERS
+//
+// Rooms are the direct conversations of users i and i+1. It prints "ready", and
+// then answers
+//
+//	s USER ROOM STREAM NUMBER BODY   a USER ROOM NUMBER SEQ | r USER ROOM NUMBER CODE
+//	m USER ROOM READ                 k USER ROOM READ | r USER ROOM 0 CODE
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/parleychat/parley"
+	"github.com/parleychat/parley/chat"
+	"github.com/parleychat/parley/engine"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "node:", err)
+		os.Exit(1)
+	}
+}
+
+type node struct {
+	chat  *chat.Service
+	users []parley.Identity
+	rooms []parley.ConversationID
+	out   chan string
+	later chan func()
+}
+
+const (
+	batchMax = 64
+	queueMax = 1 << 16
+)
+
+func run(args []string) error {
+	if len(args) != 3 {
+		return fmt.Errorf("want DIR HEAD-SIZE USERS")
+	}
+	head, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	count, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	n := &node{out: make(chan string, queueMax), later: make(chan func(), queueMax)}
+	n.chat, err = chat.Open(vfs.Default, args[0], chat.Options{Engine: engine.Options{
+		HeadSize: head, Partitions: 16, Failed: func(err error) { failed <- err },
+	}})
+	if err != nil {
+		return err
+	}
+	go n.print()
+	go n.look()
+	if err := n.setUp(count); err != nil {
+		return err
+	}
+	n.out <- "ready"
+	lines := make(chan error, 1)
+	go func() { lines <- n.read() }()
+	select {
+	case err := <-failed:
+		return err
+	case err := <-lines:
+		if err != nil {
+			return err
+		}
+	}
+	return n.chat.Close()
+}
+
+// print writes the answers, as many at once as have gathered.
+func (n *node) print() {
+	w := bufio.NewWriterSize(os.Stdout, 64<<10)
+	for line := range n.out {
+		_, _ = w.WriteString(line + "\n")
+		if len(n.out) == 0 && w.Flush() != nil {
+			os.Exit(1) // nobody hears us any longer
+		}
+	}
+}
+
+// look does what has to read, off the applier.
+func (n *node) look() {
+	for f := range n.later {
+		f()
+	}
+}
+
+func (n *node) setUp(count int) error {
+	ctx := context.Background()
+	for i := range count {
+		l, err := n.chat.Login(ctx, parley.DefaultTenant, fmt.Sprintf("user-%d", i))
+		if err != nil {
+			return err
+		}
+		n.users = append(n.users, l.Identity)
+	}
+	for i := range count - 1 {
+		id, err := n.chat.CreateDirect(ctx, n.users[i], n.users[i+1].User)
+		if err != nil {
+			return err
+		}
+		n.rooms = append(n.rooms, id)
+	}
+	return nil
+}
+
+// read takes lines, in batches of what has arrived.
+func (n *node) read() error {
+	in := bufio.NewReaderSize(os.Stdin, 256<<10)
+	var lines []string
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return nil // the other side is gone
+		}
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+		if in.Buffered() > 0 && len(lines) < batchMax {
+			continue
+		}
+		if err := n.batch(lines); err != nil {
+			return err
+		}
+		lines = lines[:0]
+	}
+}
+
+// asked is one send of a batch.
+type asked struct {
+	user, room int
+	draft      parley.Draft
+}
+
+func (n *node) batch(lines []string) error {
+	b := &engine.Batch{}
+	var sends []asked
+	for _, line := range lines {
+		f := strings.SplitN(line, " ", 6)
+		user, room, err := n.place(f)
+		if err != nil {
+			return fmt.Errorf("%q: %w", line, err)
+		}
+		switch {
+		case f[0] == "m" && len(f) == 4:
+			n.mark(user, room, f[3])
+		case f[0] == "s" && len(f) == 6:
+			a := asked{user, room, parley.Draft{Conversation: n.rooms[room], Kind: parley.KindText, Body: []byte(f[5])}}
+			stream, _ := strconv.ParseUint(f[3], 10, 64)
+			number, _ := strconv.ParseUint(f[4], 10, 32)
+			a.draft.Stream, a.draft.Number = parley.StreamID(stream), parley.Number(number)
+			c, _, err := n.chat.Command(nil, n.users[user], &a.draft)
+			if err != nil {
+				n.refuse(&a, err)
+				continue
+			}
+			b.Commands = append(b.Commands, c)
+			sends = append(sends, a)
+		default:
+			return fmt.Errorf("cannot read %q", line)
+		}
+	}
+	if len(sends) == 0 {
+		return nil
+	}
+	b.Done = func(b *engine.Batch) { n.done(b, sends) }
+	if err := n.chat.Engine().Append(b); err != nil {
+		for i := range sends {
+			n.refuse(&sends[i], err)
+		}
+	}
+	return nil
+}
+
+func (n *node) place(f []string) (user, room int, err error) {
+	if len(f) < 4 {
+		return 0, 0, fmt.Errorf("%d fields", len(f))
+	}
+	if user, err = strconv.Atoi(f[1]); err != nil || user < 0 || user >= len(n.users) {
+		return 0, 0, fmt.Errorf("no user %s", f[1])
+	}
+	if room, err = strconv.Atoi(f[2]); err != nil || room < 0 || room >= len(n.rooms) {
+		return 0, 0, fmt.Errorf("no room %s", f[2])
+	}
+	return user, room, nil
+}
+
+func (n *node) refuse(a *asked, err error) {
+	n.out <- fmt.Sprintf("r %d %d %d %v", a.user, a.room, a.draft.Number, err)
+}
+
+func (n *node) done(b *engine.Batch, sends []asked) {
+	if b.Err != nil {
+		return // unknown: say nothing
+	}
+	for i := range sends {
+		a, r := &sends[i], b.Results[i]
+		if r.Code == parley.OK && !r.Repeat {
+			n.out <- fmt.Sprintf("a %d %d %d %d", a.user, a.room, a.draft.Number, r.Seq)
+			continue
+		}
+		n.later <- func() {
+			receipt, err := n.chat.Receipt(context.Background(), n.users[a.user], &a.draft, r)
+			if err != nil {
+				n.refuse(a, err)
+				return
+			}
+			n.out <- fmt.Sprintf("a %d %d %d %d", a.user, a.room, a.draft.Number, receipt.Seq)
+		}
+	}
+}
+
+func (n *node) mark(user, room int, read string) {
+	to, _ := strconv.ParseUint(read, 10, 64)
+	n.later <- func() {
+		err := n.chat.Acknowledge(context.Background(), n.users[user], chat.Acknowledgement{
+			Conversation: n.rooms[room], Watermarks: parley.Watermarks{Read: parley.Seq(to)},
+		})
+		if err != nil {
+			n.out <- fmt.Sprintf("r %d %d 0 %v", user, room, err)
+			return
+		}
+		n.out <- fmt.Sprintf("k %d %d %d", user, room, to)
+	}
+}
