@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -55,6 +56,9 @@ func (b *outbox) body(number int) string {
 	return fmt.Sprintf("u%dr%dn%d:%s", b.user, b.room, number, strings.Repeat("x", 40+number*7%160))
 }
 
+// startMax is how long a node may take until it is ready.
+const startMax = time.Minute
+
 // Run starts the program and keeps it busy for a time, then kills it. A node
 // that ends by itself is an error, unless died is set.
 func (c *Clients) Run(cmd *exec.Cmd, busy time.Duration, died bool) error {
@@ -68,10 +72,12 @@ func (c *Clients) Run(cmd *exec.Cmd, busy time.Duration, died bool) error {
 	}
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
+	// The program may run under another, so the kill takes the whole group.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	kill := time.AfterFunc(time.Hour, func() { _ = cmd.Process.Kill() })
+	kill := time.AfterFunc(startMax, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	defer kill.Stop()
 	err = c.talk(bufio.NewScanner(out), in, func() { kill.Reset(busy) })
 	waited := cmd.Wait()

@@ -52,7 +52,7 @@ func TestKill(t *testing.T) {
 		before := uint64(0)
 		for range min(perFolder, kills-done) {
 			busy := time.Duration(200+c.rng.IntN(700)) * time.Millisecond
-			if err := c.Run(exec.Command(bin, dir, "1048576", "9"), busy, false); err != nil {
+			if err := c.Run(exec.Command(bin, dir, "1048576", "9", "direct"), busy, false); err != nil {
 				t.Fatalf("kill %d (PARLEY_SEED=%d): %v", done, seed, err)
 			}
 			r, err := c.Judge(dir)

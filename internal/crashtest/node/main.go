@@ -1,6 +1,6 @@
 // Command node is a chat store that talks in lines, for the crash rigs.
 //
-//	node DIR HEAD-SIZE USERS
+//	node DIR HEAD-SIZE USERS direct|buffered
 //
 // Rooms are the direct conversations of users i and i+1. It prints "ready", and
 // then answers
@@ -45,8 +45,8 @@ const (
 )
 
 func run(args []string) error {
-	if len(args) != 3 {
-		return fmt.Errorf("want DIR HEAD-SIZE USERS")
+	if len(args) != 4 {
+		return fmt.Errorf("want DIR HEAD-SIZE USERS direct|buffered")
 	}
 	head, err := strconv.Atoi(args[1])
 	if err != nil {
@@ -59,7 +59,7 @@ func run(args []string) error {
 	failed := make(chan error, 1)
 	n := &node{out: make(chan string, queueMax), later: make(chan func(), queueMax)}
 	n.chat, err = chat.Open(vfs.Default, args[0], chat.Options{Engine: engine.Options{
-		HeadSize: head, Partitions: 16, Failed: func(err error) { failed <- err },
+		HeadSize: head, Partitions: 16, Buffered: args[3] == "buffered", Failed: func(err error) { failed <- err },
 	}})
 	if err != nil {
 		return err
