@@ -1,0 +1,6 @@
+//go:build race
+
+package wal
+
+// raceEnabled says that the race detector, which allocates, is watching.
+const raceEnabled = true
