@@ -92,9 +92,24 @@ func (r *Reader) load() error {
 	if id := binary.LittleEndian.Uint64(head[16:]); id != r.info.ID {
 		return r.corrupt(16, "header of segment %d, footer of %d", id, r.info.ID)
 	}
+	return r.loadIndex(tail, start, int(blocks))
+}
+
+// loadIndex takes the entries that stand at start. Each block begins where the
+// one before ends, so that no index, whoever wrote it, leads out of the file.
+func (r *Reader) loadIndex(entries []byte, start int64, blocks int) error {
 	r.index = make([]indexEntry, blocks)
+	end := int64(headerSize)
 	for i := range r.index {
-		r.index[i] = parseIndexEntry(tail[i*indexEntrySize:])
+		e := parseIndexEntry(entries[i*indexEntrySize:])
+		if e.offset != end || e.length < blockHeaderSize || e.length > blockMax || end+int64(e.length) > start {
+			return r.corrupt(start+int64(i)*indexEntrySize, "block of %d bytes at %d where one at %d was due", e.length, e.offset, end)
+		}
+		end += int64(e.length)
+		r.index[i] = e
+	}
+	if end != start {
+		return r.corrupt(end, "blocks end %d bytes before the index", start-end)
 	}
 	return nil
 }
@@ -112,9 +127,6 @@ func (r *Reader) readAt(b []byte, off int64) error {
 // block reads and checks the i-th block and returns its payload.
 func (r *Reader) block(i int, buf []byte) ([]byte, error) {
 	e := r.index[i]
-	if e.length < blockHeaderSize || e.length > blockMax {
-		return nil, r.corrupt(e.offset, "block of %d bytes", e.length)
-	}
 	if cap(buf) < e.length {
 		buf = make([]byte, max(e.length, 2*blockTarget))
 	}
@@ -127,6 +139,9 @@ func (r *Reader) block(i int, buf []byte) ([]byte, error) {
 	}
 	if codec := buf[8]; codec != 0 {
 		return nil, r.corrupt(e.offset, "unknown codec %d", codec)
+	}
+	if key := binary.LittleEndian.Uint32(buf[12:]); key != 0 {
+		return nil, r.corrupt(e.offset, "encrypted with key %d", key)
 	}
 	return buf, nil
 }
@@ -169,11 +184,11 @@ func messagesSize(b []byte, count uint32) (int, bool) {
 		if len(b)-total < messageHeaderSize {
 			return 0, false
 		}
-		n := int(binary.LittleEndian.Uint32(b[total:]))
-		if n > len(b)-total-messageHeaderSize {
+		n := binary.LittleEndian.Uint32(b[total:])
+		if uint64(n) > uint64(len(b)-total-messageHeaderSize) {
 			return 0, false
 		}
-		total += messageHeaderSize + n
+		total += messageHeaderSize + int(n)
 	}
 	return total, true
 }
@@ -259,15 +274,16 @@ func (r *Reader) Run(p parley.PartitionID, c parley.ConversationID) (Run, bool, 
 	}
 	// The run begins in the last block whose first piece is before it, or in
 	// the one after, if that begins with it.
+	var buf []byte
 	for i := r.find(p, c, 0); i < len(r.index); i++ {
 		if compare(r.index[i].partition, r.index[i].conversation, p, c) > 0 {
 			break
 		}
-		block, err := r.block(i, nil)
-		if err != nil {
+		var err error
+		if buf, err = r.block(i, buf); err != nil {
 			return Run{}, false, err
 		}
-		for piece, err := range r.pieces(i, block) {
+		for piece, err := range r.pieces(i, buf) {
 			if err != nil {
 				return Run{}, false, err
 			}
