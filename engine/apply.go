@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/internal/invariant"
@@ -19,23 +20,27 @@ func (e *Engine) applyLoop() {
 		case c.failed != nil:
 			e.fail(c.failed)
 			e.abandon()
+		case c.lost != nil:
+			e.endLost(c.lost)
+			e.complete()
 		case c.close != nil:
-			c.close <- e.closeHead()
+			e.closeHead()
+			c.close <- e.flushed
 		default:
 			if err := e.applyGroup(c.group, true); err != nil {
 				invariant.Violated("apply of a group just proposed: %v", err)
+			}
+			if e.opts.Applied != nil {
+				e.opts.Applied()
 			}
 			e.complete()
 		}
 	}
 }
 
-// complete tells of what the group brought: deliveries first, then the batches,
-// in the order in which they were appended.
+// complete ends the batches that are done, in the order in which they were
+// appended.
 func (e *Engine) complete() {
-	if e.opts.Applied != nil {
-		e.opts.Applied()
-	}
 	for i, b := range e.done {
 		e.done[i] = nil
 		b.Done(b)
@@ -73,8 +78,9 @@ func (e *Engine) applyGroup(g wal.Group, live bool) error {
 	}()
 	off := g.Offset
 	for lsn, record := range g.Records() {
-		c, err := ParseRecord(record)
-		if err != nil || int(c.Partition) >= len(e.partitions) {
+		c := &e.tx.cmd
+		var err error
+		if *c, err = ParseRecord(record); err != nil || int(c.Partition) >= len(e.partitions) {
 			return fmt.Errorf("%w: record %d of log file %d cannot be read", ErrCorrupt, lsn, g.File)
 		}
 		if p := e.partitions[c.Partition]; p != locked {
@@ -86,7 +92,7 @@ func (e *Engine) applyGroup(g wal.Group, live bool) error {
 		}
 		e.tx.offset = uint32(off)
 		off += 4 + len(record)
-		if err := e.applyCommand(locked, &c, live); err != nil {
+		if err := e.applyCommand(locked, c, live); err != nil {
 			return fmt.Errorf("record %d of log file %d: %w", lsn, g.File, err)
 		}
 		e.head.last = lsn
@@ -110,7 +116,7 @@ func (e *Engine) applyCommand(p *partition, c *Command, live bool) error {
 	}
 	p.index = c.Index
 	p.time = max(p.time, c.Time)
-	e.tx.p, e.tx.cmd, e.tx.time = p, c, p.time
+	e.tx.p, e.tx.time = p, p.time
 	r := e.machine.Apply(&e.tx, c)
 	r.Time = p.time
 	e.floor.Store(p.time)
@@ -166,35 +172,60 @@ func (e *Engine) abandon() {
 	}
 }
 
-// lose takes the newest n commands out of what is awaited.
+// loss is what a log will never commit.
+type loss struct {
+	batches []*Batch // whole, oldest first
+	rest    int      // commands of the batch before them, which apply has begun
+}
+
+// lose takes the newest n commands out of what is awaited. Some of what was
+// proposed before them may be committed and not yet applied: the applier ends
+// the batches in their turn.
 func (e *Engine) lose(n int) {
-	var lost []*Batch
+	l := &loss{}
 	e.intake.Lock()
 	for n > 0 && len(e.pending) > 0 {
 		last := len(e.pending) - 1
 		b := e.pending[last]
-		b.Err = ErrLost
 		if b.expect > n {
+			b.Err = ErrLost
 			b.expect -= n
+			n = 0
 			break
 		}
 		n -= b.expect
 		e.pending = e.pending[:last]
-		lost = append(lost, b)
+		l.batches = append(l.batches, b)
 	}
 	e.intake.Unlock()
-	for i := len(lost) - 1; i >= 0; i-- {
-		lost[i].Done(lost[i])
+	slices.Reverse(l.batches)
+	l.rest = n
+	e.commits <- commit{lost: l}
+}
+
+// endLost has the lost batches end.
+func (e *Engine) endLost(l *loss) {
+	if b := e.current; b != nil && l.rest > 0 {
+		b.Err = ErrLost
+		b.expect -= l.rest
+		if b.applied >= b.expect {
+			e.done = append(e.done, b)
+			e.current = nil
+		}
+	}
+	for _, b := range l.batches {
+		b.Err = ErrLost
+		e.done = append(e.done, b)
 	}
 }
 
 // closeHead ends the open head at the newest command applied and hands it to
 // the flusher. It waits when too many wait there already: the log then fills,
 // and senders are refused.
-func (e *Engine) closeHead() *head {
+func (e *Engine) closeHead() {
 	h := e.head
 	if h.empty() {
-		return nil
+		return
 	}
 	h.cut = cut{lsn: h.last, partitions: make([]cutPartition, len(e.partitions))}
 	for i, p := range e.partitions {
@@ -204,6 +235,6 @@ func (e *Engine) closeHead() *head {
 	}
 	e.head = newHead()
 	e.tx.head = e.head
+	e.flushed = h.flushed
 	e.flushes <- h
-	return h
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -56,7 +57,7 @@ func (c *cut) index(p parley.PartitionID) uint64 {
 
 func openCatalogue(fs vfs.FS, dir string, logger *slog.Logger) (*catalogue, error) {
 	db, err := pebble.Open(dir, &pebble.Options{
-		FS:                    fs,
+		FS:                    markerFS{fs},
 		FormatMajorVersion:    pebble.FormatNewest,
 		MemTableSize:          16 << 20,
 		L0CompactionThreshold: 4,
@@ -67,6 +68,22 @@ func openCatalogue(fs vfs.FS, dir string, logger *slog.Logger) (*catalogue, erro
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
 	return &catalogue{db}, nil
+}
+
+// markerFS syncs a folder before Pebble makes a marker in it. A marker names the
+// manifest in force, and Pebble syncs the folder only behind it: on a file
+// system that does not keep the order of names, a power cut could leave the
+// marker and take the manifest.
+type markerFS struct{ vfs.FS }
+
+// Create implements vfs.FS.
+func (fs markerFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(fs.PathBase(name), "marker.") {
+		if err := syncDir(fs.FS, fs.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
+	return fs.FS.Create(name, category)
 }
 
 func (c *catalogue) close() error { return c.db.Close() }

@@ -1,6 +1,11 @@
 package engine
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
 
 // watchDisk looks at the room on the disk once a second. Sends are refused
 // before it is gone: Pebble ends the process when it cannot write its own log.
@@ -9,14 +14,11 @@ func (e *Engine) watchDisk() {
 	defer tick.Stop()
 	for {
 		usage, err := e.fs.GetDiskUsage(e.dir)
-		if err != nil {
-			return // this file system does not say
+		if errors.Is(err, vfs.ErrUnsupported) {
+			return
 		}
-		low := usage.AvailBytes < e.opts.ReserveBytes
-		if low != e.diskLow.Load() {
-			e.diskLow.Store(low)
-			e.opts.Logger.Warn("room on the disk", "dir", e.dir, "available", usage.AvailBytes,
-				"reserve", e.opts.ReserveBytes, "sends refused", low)
+		if err == nil {
+			e.noteRoom(usage.AvailBytes)
 		}
 		select {
 		case <-e.ended:
@@ -24,4 +26,14 @@ func (e *Engine) watchDisk() {
 		case <-tick.C:
 		}
 	}
+}
+
+func (e *Engine) noteRoom(available uint64) {
+	low := available < e.opts.ReserveBytes
+	if low == e.diskLow.Load() {
+		return
+	}
+	e.diskLow.Store(low)
+	e.opts.Logger.Warn("room on the disk", "dir", e.dir, "available", available,
+		"reserve", e.opts.ReserveBytes, "sends refused", low)
 }

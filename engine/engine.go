@@ -48,7 +48,8 @@ type Engine struct {
 	// Owned by the applier; during Open, by Open.
 	tx      Tx
 	head    *head
-	cutAt   cut // of the store as opened: replay skips what it covers
+	flushed chan struct{} // of the newest head closed; nil while there is none
+	cutAt   cut           // of the store as opened: replay skips what it covers
 	current *Batch
 	done    []*Batch
 
@@ -76,8 +77,9 @@ type partition struct {
 type commit struct {
 	group  wal.Group
 	failed error
-	close  chan<- *head // close the head and say which it was; nil for none
-	end    bool         // nothing follows
+	lost   *loss
+	close  chan<- chan struct{} // close the head and say what is closed once it is flushed
+	end    bool                 // nothing follows
 }
 
 // Partition is where a conversation, or any other key, belongs: FNV-1a (64 bit)
@@ -136,14 +138,18 @@ func (e *Engine) propose(b *Batch) error {
 	if len(b.Commands) == 0 {
 		return fmt.Errorf("%w: empty batch", parley.BadRequest)
 	}
+	newest := e.stamped
 	e.stamp(b.Commands)
 	if err := e.log.Propose(b.Commands); err != nil {
+		e.stamped = newest
 		switch {
 		case errors.Is(err, wal.ErrFull):
 			e.stats.refusedFull.Add(1)
 			return parley.Overloaded
 		case errors.Is(err, wal.ErrTooLarge):
 			return fmt.Errorf("%w: %w", parley.TooLarge, err)
+		case errors.Is(err, wal.ErrFailed):
+			return fmt.Errorf("%w: %w", ErrFailed, err) // the applier has not heard of it yet
 		}
 		return fmt.Errorf("append: %w", err)
 	}
@@ -220,10 +226,10 @@ func (v *View) Each(table uint8, f func(k Key, s *Slot)) {
 // Time is the stamp of the newest command applied, in microseconds.
 func (v *View) Time() int64 { return v.p.time }
 
-// Checkpoint closes the open head and returns when it is flushed: a later Open
-// has nothing before it to replay.
+// Checkpoint closes the open head and returns when it and all before it are
+// flushed: a later Open has nothing before it to replay.
 func (e *Engine) Checkpoint(ctx context.Context) error {
-	closed := make(chan *head, 1)
+	closed := make(chan chan struct{}, 1)
 	select {
 	case e.commits <- commit{close: closed}:
 	case <-e.ended:
@@ -231,17 +237,19 @@ func (e *Engine) Checkpoint(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	var h *head
+	var flushed chan struct{}
 	select {
-	case h = <-closed:
+	case flushed = <-closed:
 	case <-e.ended:
 		return e.failure()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if h == nil {
+	if flushed == nil {
 		return nil
 	}
 	select {
-	case <-h.flushed:
+	case <-flushed:
 		return nil
 	case <-e.ended:
 		return e.failure()

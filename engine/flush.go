@@ -42,17 +42,17 @@ func (e *Engine) flush(h *head) error {
 			h.cut.partitions[i].index++
 		}
 	}
-	if mutant.On(mutant.CutBeforeSegment) {
+	if mutant.On(mutant.CutBeforeSegment) && id > 0 {
 		if err := e.catalogue.flush(h, &segment.Info{ID: id}); err != nil {
 			return err
 		}
 	}
-	if mutant.On(mutant.DeleteBeforeCommit) {
-		e.trim(h.last)
-	}
 	info, err := e.writeSegment(h, id)
 	if err != nil {
 		return err
+	}
+	if mutant.On(mutant.DeleteBeforeCommit) {
+		e.trim(h.last)
 	}
 	if err := e.catalogue.flush(h, info); err != nil {
 		return err

@@ -39,13 +39,14 @@ type fileIdentity struct{ inode, birth uint64 }
 func openIncarnation(fs vfs.FS, dir string, opts Options) (parley.Incarnation, error) {
 	path := fs.PathJoin(dir, incarnationFile)
 	b, err := readSmall(fs, path, incarnationSize)
+	short := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return newIncarnation(fs, dir)
-	case err != nil:
+	case err != nil && !short:
 		return 0, err
 	}
-	if string(b[:8]) != incarnationMagic || binary.LittleEndian.Uint32(b[12:]) != incarnationSum(b) {
+	if short || string(b[:8]) != incarnationMagic || binary.LittleEndian.Uint32(b[12:]) != incarnationSum(b) {
 		return 0, fmt.Errorf("%w: %s cannot be read; if the folder was restored, remove that file", ErrCorrupt, path)
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != incarnationVersion {

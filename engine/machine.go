@@ -13,7 +13,7 @@ type Machine interface {
 	// Apply decides a command: it changes rows and links messages through tx,
 	// or refuses by a code and changes nothing. It must be a pure function of
 	// the command and the rows that tx shows: no clock, no map order, no
-	// randomness, no options, no I/O. Bytes of the command must not be kept.
+	// randomness, no options, no I/O. The command must not be kept.
 	Apply(tx *Tx, c *Command) Result
 	// DecodeRow reads what Row.AppendTo wrote. The bytes must not be kept.
 	DecodeRow(k Key, b []byte) (Row, error)
@@ -82,8 +82,8 @@ type Tx struct {
 	engine *Engine
 	p      *partition
 	head   *head
-	cmd    *Command
-	offset uint32 // of the record in the head's buffer
+	cmd    Command // being applied
+	offset uint32  // of the record in the head's buffer
 	time   int64
 	live   bool
 }
@@ -126,8 +126,12 @@ func (tx *Tx) Insert(k Key, r Row) *Slot {
 	return s
 }
 
-// Remove takes a row away.
+// Remove takes a row away. A conversation's stays for ever: made anew it would
+// give its sequences again, or not, depending on what is flushed.
 func (tx *Tx) Remove(s *Slot) {
+	if s.key.Table == TableConversation {
+		invariant.Violated("remove of conversation %x", s.key.A)
+	}
 	tx.touch(s)
 	s.row = nil
 }

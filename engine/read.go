@@ -157,12 +157,19 @@ func (r *reading) readSegments(newest uint64) error {
 		if run.First <= r.want.From {
 			break
 		}
+		if run.Previous >= id {
+			return fmt.Errorf("%w: segment %d names segment %d as the one before it", ErrCorrupt, id, run.Previous)
+		}
 		id = run.Previous
 	}
+	due := r.want.From
 	for _, id := range slices.Backward(way) {
 		if err := r.readSegment(id); err != nil || r.stopped || r.want.Empty() {
 			return err
 		}
+	}
+	if r.want.From == due {
+		return fmt.Errorf("%w: sequence %d of %v is not in segment %d, its newest", ErrCorrupt, due, r.conversation, newest)
 	}
 	return nil
 }
@@ -173,7 +180,8 @@ func (r *reading) run(id uint64) (segment.Run, error) {
 		return segment.Run{}, err
 	}
 	defer r.e.segments.release(s)
-	if run, ok := r.e.segments.known(s, r.conversation); ok {
+	key := runKey{r.p.id, r.conversation}
+	if run, ok := r.e.segments.known(s, key); ok {
 		return run, nil
 	}
 	run, ok, err := s.reader.Run(r.p.id, r.conversation)
@@ -181,7 +189,7 @@ func (r *reading) run(id uint64) (segment.Run, error) {
 		err = fmt.Errorf("%w: %v is not in segment %d, which it names", ErrCorrupt, r.conversation, id)
 	}
 	if err == nil {
-		r.e.segments.remember(s, run)
+		r.e.segments.remember(s, key, run)
 	}
 	return run, err
 }
@@ -207,9 +215,10 @@ func (r *reading) readSegment(id uint64) error {
 type segmentCache struct {
 	open int // the bound
 
-	mu    sync.Mutex // guards below
-	all   map[uint64]*openSegment
-	clock uint64
+	mu     sync.Mutex // guards below
+	all    map[uint64]*openSegment
+	clock  uint64
+	closed bool // none is opened any more; the last user closes what is in use
 }
 
 type openSegment struct {
@@ -217,31 +226,39 @@ type openSegment struct {
 	reader *segment.Reader
 	users  int
 	used   uint64
-	runs   map[parley.ConversationID]segment.Run // looked up before, at most runsMax
+	runs   map[runKey]segment.Run // looked up before, at most runsMax
+}
+
+type runKey struct {
+	partition    parley.PartitionID
+	conversation parley.ConversationID
 }
 
 // runsMax bounds the runs remembered of one open segment.
 const runsMax = 4096
 
-func (c *segmentCache) known(s *openSegment, id parley.ConversationID) (segment.Run, bool) {
+func (c *segmentCache) known(s *openSegment, k runKey) (segment.Run, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	run, ok := s.runs[id]
+	run, ok := s.runs[k]
 	return run, ok
 }
 
-func (c *segmentCache) remember(s *openSegment, run segment.Run) {
+func (c *segmentCache) remember(s *openSegment, k runKey, run segment.Run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.runs == nil || len(s.runs) >= runsMax {
-		s.runs = make(map[parley.ConversationID]segment.Run)
+		s.runs = make(map[runKey]segment.Run)
 	}
-	s.runs[run.Conversation] = run
+	s.runs[k] = run
 }
 
 func (c *segmentCache) acquire(e *Engine, id uint64) (*openSegment, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return nil, ErrClosed
+	}
 	c.clock++
 	s := c.all[id]
 	if s == nil {
@@ -258,9 +275,13 @@ func (c *segmentCache) acquire(e *Engine, id uint64) (*openSegment, error) {
 		}
 		c.all[id] = s
 	}
-	s.users++
 	s.used = c.clock
-	return s, c.shrink()
+	s.users++
+	if err := c.shrink(); err != nil {
+		s.users--
+		return nil, err
+	}
+	return s, nil
 }
 
 // shrink closes the segment unused for longest when there are too many.
@@ -285,6 +306,9 @@ func (c *segmentCache) release(s *openSegment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.users--
+	if c.closed && s.users == 0 {
+		_ = s.reader.Close() // nothing was written
+	}
 }
 
 func (c *segmentCache) count() int {
@@ -298,8 +322,10 @@ func (c *segmentCache) close() error {
 	defer c.mu.Unlock()
 	var err error
 	for _, s := range c.all {
-		err = errors.Join(err, s.reader.Close())
+		if s.users == 0 {
+			err = errors.Join(err, s.reader.Close())
+		}
 	}
-	c.all = nil
+	c.all, c.closed = nil, true
 	return err
 }

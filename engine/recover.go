@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -34,7 +35,7 @@ func Open(fs vfs.FS, dir string, m Machine, opts Options) (*Engine, error) {
 	e.flushes = make(chan *head, e.opts.HeadsMax-1)
 	e.segments.open = e.opts.SegmentsOpenMax
 	e.tx.engine = e
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(fs, dir); err != nil {
 		return nil, fmt.Errorf("engine: open: %w", err)
 	}
 	lock, err := fs.Lock(fs.PathJoin(dir, lockFile))
@@ -56,10 +57,8 @@ func (e *Engine) open() error {
 			return err
 		}
 	}
-	for _, d := range []string{e.fs.PathDir(e.dir), e.dir} {
-		if err := syncDir(e.fs, d); err != nil {
-			return err
-		}
+	if err := syncDir(e.fs, e.dir); err != nil {
+		return err
 	}
 	c, err := openCatalogue(e.fs, e.fs.PathJoin(e.dir, catalogueDir), e.opts.Logger)
 	if err != nil {
@@ -70,12 +69,33 @@ func (e *Engine) open() error {
 		return errors.Join(err, c.close())
 	}
 	e.flusher.Go(e.flushLoop)
-	if err := e.replay(); err != nil {
+	if err := e.recover(); err != nil {
+		if e.log != nil {
+			err = errors.Join(err, e.log.Close())
+		}
 		close(e.flushes)
 		e.flusher.Wait()
-		return errors.Join(err, e.segments.close(), c.close())
+		if e.log != nil {
+			e.log.Release()
+		}
+		return errors.Join(err, c.close())
 	}
 	return nil
+}
+
+// makeDir makes a folder, with those above it that are missing, and their names
+// durable.
+func makeDir(fs vfs.FS, dir string) error {
+	above := fs.PathDir(dir)
+	if _, err := fs.Stat(above); errors.Is(err, os.ErrNotExist) && above != dir {
+		if err := makeDir(fs, above); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, above)
 }
 
 // load reads the state at the cut.
@@ -105,51 +125,68 @@ func (e *Engine) load() error {
 	if err := e.catalogue.each(keyListed, e.loadListed); err != nil {
 		return err
 	}
-	if err := e.sweep(); err != nil {
-		return err
-	}
 	e.incarnation, err = openIncarnation(e.fs, e.dir, e.opts)
 	return err
 }
 
-// sweep sets aside the segments that the catalogue does not name, which a crash
-// left unfinished, and deletes those that the Open before set aside: the store
-// has since been opened without them.
-func (e *Engine) sweep() error {
+// recover checks the segments and brings the state to the end of the log. Only
+// a store that is whole is swept: another may yet be mended, and a segment that
+// the catalogue does not name may then be one that it should.
+func (e *Engine) recover() error {
+	names, err := e.unnamed()
+	if err != nil {
+		return err
+	}
+	if err := e.replay(); err != nil {
+		return err
+	}
+	return e.sweep(names)
+}
+
+// unnamed lists the segments that the catalogue does not name, and refuses a
+// folder without those that it does.
+func (e *Engine) unnamed() (names []string, err error) {
 	named, err := e.catalogue.segments()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	dir := e.fs.PathJoin(e.dir, segmentsDir)
-	files, err := e.fs.List(dir)
+	files, err := e.fs.List(e.fs.PathJoin(e.dir, segmentsDir))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range files {
-		path := e.fs.PathJoin(dir, name)
-		if base, aside := strings.CutSuffix(name, asideSuffix); aside {
-			if _, ok := segment.ParseFileName(base); ok {
-				if err := e.fs.Remove(path); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		id, ok := segment.ParseFileName(name)
+		id, ok := segment.ParseFileName(strings.TrimSuffix(name, asideSuffix))
 		if !ok {
 			continue
 		}
 		e.nextSegment = max(e.nextSegment, id)
-		if named[id] {
+		if named[id] && !strings.HasSuffix(name, asideSuffix) {
 			delete(named, id)
 			continue
 		}
-		if err := e.fs.Rename(path, path+asideSuffix); err != nil {
-			return err
-		}
+		names = append(names, name)
 	}
 	for id := range named {
-		return fmt.Errorf("%w: segment %s is gone; restore the folder from a backup", ErrCorrupt, segment.FileName(id))
+		return nil, fmt.Errorf("%w: segment %s is gone; restore the folder from a backup", ErrCorrupt, segment.FileName(id))
+	}
+	return names, nil
+}
+
+// sweep sets aside the segments that a crash left unfinished, and deletes those
+// that an Open before set aside: the store has since been opened without them.
+func (e *Engine) sweep(names []string) error {
+	dir := e.fs.PathJoin(e.dir, segmentsDir)
+	for _, name := range names {
+		path := e.fs.PathJoin(dir, name)
+		var err error
+		if strings.HasSuffix(name, asideSuffix) {
+			err = e.fs.Remove(path)
+		} else {
+			err = e.fs.Rename(path, path+asideSuffix)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return syncDir(e.fs, dir)
 }
@@ -159,8 +196,8 @@ func (e *Engine) replay() error {
 	e.head = newHead()
 	e.tx.head = e.head
 	from := e.cutAt.lsn + 1
-	if mutant.On(mutant.LinkedAgain) {
-		from = 1
+	if mutant.On(mutant.LinkedAgain) && from > 1 {
+		from--
 	}
 	if mutant.On(mutant.ReplaySkipped) && e.cutAt.lsn > 0 {
 		from++
@@ -170,7 +207,7 @@ func (e *Engine) replay() error {
 		open = openLocalLog(e.fs, e.fs.PathJoin(e.dir, logDir), e.opts)
 	}
 	l, err := open(from, Sink{
-		Replay:  func(g wal.Group) error { return e.applyGroup(g, false) },
+		Replay:  e.replayGroup,
 		Indexes: e.indexes,
 		Commit:  func(g wal.Group) { e.commits <- commit{group: g} },
 		Lost:    e.lose,
@@ -194,6 +231,21 @@ func (e *Engine) replay() error {
 		l.Trim(t)
 	}
 	return nil
+}
+
+// replayGroup applies a group again. It waits for the head that it may have
+// closed: a log that cannot be opened frees its buffers, and no flush may be
+// reading them then.
+func (e *Engine) replayGroup(g wal.Group) error {
+	if err := e.applyGroup(g, false); err != nil || e.flushed == nil {
+		return err
+	}
+	select {
+	case <-e.flushed:
+		return nil
+	case <-e.ended:
+		return e.failure()
+	}
 }
 
 func (e *Engine) indexes() []uint64 {

@@ -24,7 +24,8 @@ type Stream struct {
 // Streams are the streams that one writer used last in one conversation, the
 // longest unused first. The zero value remembers none.
 type Streams struct {
-	// Forgotten is the newest birth of a stream that was forgotten.
+	// Forgotten is the newest birth of a stream that was forgotten, 0 while none
+	// was: a stream without a birth counts as born in second 1.
 	Forgotten uint32
 	list      []Stream
 }
@@ -32,6 +33,9 @@ type Streams struct {
 // Decide says what becomes of a send: parley.OK to accept it (or, with Repeat,
 // to answer that it was accepted before), or a refusal. It changes nothing.
 func (s *Streams) Decide(id parley.StreamID, n parley.Number, hash uint32) Result {
+	if n == 0 {
+		return Result{Code: parley.BadRequest}
+	}
 	at := s.find(id)
 	if at < 0 {
 		switch {
@@ -61,7 +65,7 @@ func (s *Streams) Accept(id parley.StreamID, n parley.Number, seq parley.Seq, ha
 	if at := s.find(id); at >= 0 {
 		s.list = slices.Delete(s.list, at, at+1)
 	} else if len(s.list) == StreamsMax {
-		s.Forgotten = max(s.Forgotten, s.list[0].ID.Birth())
+		s.Forgotten = max(s.Forgotten, s.list[0].ID.Birth(), 1)
 		s.list = slices.Delete(s.list, 0, 1)
 	}
 	s.list = append(s.list, Stream{ID: id, Last: n, Seq: seq, Hash: hash})
