@@ -1,0 +1,3 @@
+// Package wire is the protocol between a Parley server and its clients: the
+// messages, their bytes and the codes that end a connection.
+package wire
