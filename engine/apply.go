@@ -236,5 +236,6 @@ func (e *Engine) closeHead() {
 	e.head = newHead()
 	e.tx.head = e.head
 	e.flushed = h.flushed
+	e.stats.headsWaiting.Add(1)
 	e.flushes <- h
 }

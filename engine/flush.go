@@ -57,6 +57,7 @@ func (e *Engine) flush(h *head) error {
 	if err := e.catalogue.flush(h, info); err != nil {
 		return err
 	}
+	e.stats.headsWaiting.Add(-1)
 	e.release(h, id)
 	e.stats.flushes.Add(1)
 	e.trim(h.last)

@@ -32,7 +32,7 @@ func Open(fs vfs.FS, dir string, m Machine, opts Options) (*Engine, error) {
 		fs: fs, dir: dir, opts: opts.withDefaults(), machine: m,
 		commits: make(chan commit, commitQueue), ended: make(chan struct{}),
 	}
-	e.flushes = make(chan *head, e.opts.HeadsMax-1)
+	e.flushes = make(chan *head, e.opts.HeadsMax-2) // beside the one being flushed and the one handed over
 	e.segments.open = e.opts.SegmentsOpenMax
 	e.tx.engine = e
 	if err := makeDir(fs, dir); err != nil {

@@ -7,6 +7,7 @@ import (
 type counters struct {
 	applied, refused, groups, flushes     atomic.Uint64
 	refusedFull, refusedDisk, refusedRows atomic.Uint64
+	headsWaiting                          atomic.Int64
 }
 
 // Stats tells what an engine has done since Open, and how near its limits are.
@@ -20,7 +21,7 @@ type Stats struct {
 	RefusedRows uint64 // batches: too many rows (RowsMax)
 
 	Rows, RowsMax                 int64
-	HeadsWaiting, HeadsMax        int
+	HeadsWaiting, HeadsMax        int // closed, and not yet named by the catalogue
 	SegmentsOpen, SegmentsOpenMax int
 	DiskLow                       bool
 }
@@ -33,7 +34,7 @@ func (e *Engine) Stats() Stats {
 		RefusedFull: e.stats.refusedFull.Load(), RefusedDisk: e.stats.refusedDisk.Load(),
 		RefusedRows: e.stats.refusedRows.Load(),
 		Rows:        e.rowCount.Load(), RowsMax: int64(e.opts.RowsMax),
-		HeadsWaiting: len(e.flushes), HeadsMax: e.opts.HeadsMax,
+		HeadsWaiting: int(e.stats.headsWaiting.Load()), HeadsMax: e.opts.HeadsMax,
 		SegmentsOpen: e.segments.count(), SegmentsOpenMax: e.opts.SegmentsOpenMax,
 		DiskLow: e.diskLow.Load(),
 	}

@@ -59,8 +59,9 @@ func (b *outbox) body(number int) string {
 // startMax is how long a node may take until it is ready.
 const startMax = time.Minute
 
-// Run starts the program and keeps it busy for a time, then kills it. A node
-// that ends by itself is an error, unless died is set.
+// Run starts the program and keeps it busy for a time, then kills it, if it has
+// not killed itself. A node that ends in another way is an error, unless died is
+// set.
 func (c *Clients) Run(cmd *exec.Cmd, busy time.Duration, died bool) error {
 	in, err := cmd.StdinPipe()
 	if err != nil {

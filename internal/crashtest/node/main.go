@@ -1,6 +1,10 @@
 // Command node is a chat store that talks in lines, for the crash rigs.
 //
-//	node DIR HEAD-SIZE USERS direct|buffered
+//	node DIR HEAD-SIZE USERS direct|buffered [DIE-AFTER]
+//
+// With DIE-AFTER, a duration, it kills itself with SIGKILL at the first moment
+// after it at which a closed head waits for its flush: a kill from outside would
+// seldom hit that, and never on a busy machine.
 //
 // Rooms are the direct conversations of users i and i+1. It prints "ready", and
 // then answers
@@ -16,6 +20,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -45,8 +51,8 @@ const (
 )
 
 func run(args []string) error {
-	if len(args) != 4 {
-		return fmt.Errorf("want DIR HEAD-SIZE USERS direct|buffered")
+	if len(args) < 4 || len(args) > 5 {
+		return fmt.Errorf("want DIR HEAD-SIZE USERS direct|buffered [DIE-AFTER]")
 	}
 	head, err := strconv.Atoi(args[1])
 	if err != nil {
@@ -55,6 +61,12 @@ func run(args []string) error {
 	count, err := strconv.Atoi(args[2])
 	if err != nil {
 		return err
+	}
+	var dieAfter time.Duration
+	if len(args) == 5 {
+		if dieAfter, err = time.ParseDuration(args[4]); err != nil {
+			return err
+		}
 	}
 	failed := make(chan error, 1)
 	n := &node{out: make(chan string, queueMax), later: make(chan func(), queueMax)}
@@ -70,6 +82,9 @@ func run(args []string) error {
 		return err
 	}
 	n.out <- "ready"
+	if dieAfter > 0 {
+		go n.die(dieAfter)
+	}
 	lines := make(chan error, 1)
 	go func() { lines <- n.read() }()
 	select {
@@ -81,6 +96,16 @@ func run(args []string) error {
 		}
 	}
 	return n.chat.Close()
+}
+
+// die ends the process as a power cut would, while a closed head waits.
+func (n *node) die(after time.Duration) {
+	time.Sleep(after)
+	for n.chat.Engine().Stats().HeadsWaiting == 0 {
+		time.Sleep(50 * time.Microsecond)
+	}
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
 }
 
 // print writes the answers, as many at once as have gathered.
