@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks.
+# Installs the tools named, those that the machine lacks: tools.sh strace protoc.
+# Without a name, what the tests need.
 set -euo pipefail
 
+declare -A package=([strace]=strace [protoc]=protobuf-compiler)
+[ $# -gt 0 ] || set -- strace
+
 missing=()
-command -v strace >/dev/null || missing+=(strace)
+for tool in "$@"; do
+	command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
+done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null; then

@@ -2078,6 +2078,99 @@ func (m *Mark) ReturnToVTPool() {
 func MarkFromVTPool() *Mark {
 	return vtprotoPool_Mark.Get().(*Mark)
 }
+
+var vtprotoPool_ServerMessage = sync.Pool{
+	New: func() interface{} {
+		return &ServerMessage{}
+	},
+}
+
+func (m *ServerMessage) ResetVT() {
+	if m != nil {
+		m.Sent.ReturnToVTPool()
+		m.Message.ReturnToVTPool()
+		m.Marks.ReturnToVTPool()
+		m.Reset()
+	}
+}
+func (m *ServerMessage) ReturnToVTPool() {
+	if m != nil {
+		m.ResetVT()
+		vtprotoPool_ServerMessage.Put(m)
+	}
+}
+func ServerMessageFromVTPool() *ServerMessage {
+	return vtprotoPool_ServerMessage.Get().(*ServerMessage)
+}
+
+var vtprotoPool_Sent = sync.Pool{
+	New: func() interface{} {
+		return &Sent{}
+	},
+}
+
+func (m *Sent) ResetVT() {
+	if m != nil {
+		m.Reset()
+	}
+}
+func (m *Sent) ReturnToVTPool() {
+	if m != nil {
+		m.ResetVT()
+		vtprotoPool_Sent.Put(m)
+	}
+}
+func SentFromVTPool() *Sent {
+	return vtprotoPool_Sent.Get().(*Sent)
+}
+
+var vtprotoPool_Message = sync.Pool{
+	New: func() interface{} {
+		return &Message{}
+	},
+}
+
+func (m *Message) ResetVT() {
+	if m != nil {
+		f0 := m.Conversation[:0]
+		f1 := m.Data[:0]
+		m.Reset()
+		m.Conversation = f0
+		m.Data = f1
+	}
+}
+func (m *Message) ReturnToVTPool() {
+	if m != nil {
+		m.ResetVT()
+		vtprotoPool_Message.Put(m)
+	}
+}
+func MessageFromVTPool() *Message {
+	return vtprotoPool_Message.Get().(*Message)
+}
+
+var vtprotoPool_MarksChanged = sync.Pool{
+	New: func() interface{} {
+		return &MarksChanged{}
+	},
+}
+
+func (m *MarksChanged) ResetVT() {
+	if m != nil {
+		f0 := m.Conversation[:0]
+		m.Reset()
+		m.Conversation = f0
+	}
+}
+func (m *MarksChanged) ReturnToVTPool() {
+	if m != nil {
+		m.ResetVT()
+		vtprotoPool_MarksChanged.Put(m)
+	}
+}
+func MarksChangedFromVTPool() *MarksChanged {
+	return vtprotoPool_MarksChanged.Get().(*MarksChanged)
+}
 func (m *Request) SizeVT() (n int) {
 	if m == nil {
 		return 0
@@ -4972,7 +5065,7 @@ func (m *ServerMessage) UnmarshalVT(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if m.Sent == nil {
-				m.Sent = &Sent{}
+				m.Sent = SentFromVTPool()
 			}
 			if err := m.Sent.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
@@ -5188,7 +5281,7 @@ func (m *ServerMessage) UnmarshalVT(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if m.Message == nil {
-				m.Message = &Message{}
+				m.Message = MessageFromVTPool()
 			}
 			if err := m.Message.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
@@ -5224,7 +5317,7 @@ func (m *ServerMessage) UnmarshalVT(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if m.Marks == nil {
-				m.Marks = &MarksChanged{}
+				m.Marks = MarksChangedFromVTPool()
 			}
 			if err := m.Marks.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
@@ -10057,7 +10150,7 @@ func (m *ServerMessage) UnmarshalVTUnsafe(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if m.Sent == nil {
-				m.Sent = &Sent{}
+				m.Sent = SentFromVTPool()
 			}
 			if err := m.Sent.UnmarshalVTUnsafe(dAtA[iNdEx:postIndex]); err != nil {
 				return err
@@ -10273,7 +10366,7 @@ func (m *ServerMessage) UnmarshalVTUnsafe(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if m.Message == nil {
-				m.Message = &Message{}
+				m.Message = MessageFromVTPool()
 			}
 			if err := m.Message.UnmarshalVTUnsafe(dAtA[iNdEx:postIndex]); err != nil {
 				return err
@@ -10309,7 +10402,7 @@ func (m *ServerMessage) UnmarshalVTUnsafe(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if m.Marks == nil {
-				m.Marks = &MarksChanged{}
+				m.Marks = MarksChangedFromVTPool()
 			}
 			if err := m.Marks.UnmarshalVTUnsafe(dAtA[iNdEx:postIndex]); err != nil {
 				return err
