@@ -17,3 +17,8 @@ vet: ## go vet and formatting
 .PHONY: fmt
 fmt: ## format every Go file
 	gofmt -w .
+
+.PHONY: lint
+lint: ## staticcheck, and doc comments on all that is exported
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$(GO) test -count=1 -run "TestEverythingIsDocumented|TestImportsGoDown" .
