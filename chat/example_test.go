@@ -27,12 +27,12 @@ func Example() {
 	fmt.Println("sent as", receipt.Seq, err)
 
 	state, _ := s.State(bob.Identity, room)
-	fmt.Println("unread:", state.Unread)
+	fmt.Println("unread:", state.Unread())
 	page, _ := s.History(ctx, bob.Identity, room, parley.SeqRange{From: 1, To: 10}, false)
 	fmt.Println(string(page.Items[0].Message.Body))
 	fmt.Println(s.Acknowledge(ctx, bob.Identity, chat.Acknowledgement{Conversation: room, Watermarks: parley.Watermarks{Read: 1}}))
 	state, _ = s.State(bob.Identity, room)
-	fmt.Println("unread:", state.Unread)
+	fmt.Println("unread:", state.Unread())
 	fmt.Println(s.Close())
 	// Output:
 	// sent as 1 <nil>

@@ -38,8 +38,7 @@ func (s *Service) create(ctx context.Context, by parley.Identity, id parley.Conv
 	body = append(body, by.User[:]...)
 	body = append(body, byte(kind))
 	body = appendUsers(appendText(body, title), users)
-	_, err := s.append(ctx, by.Tenant, id, kindCreate, body)
-	return err
+	return s.appendTo(ctx, by, id, kindCreate, body)
 }
 
 // Add makes users members of a group. Only an admin or the owner may.
@@ -48,16 +47,14 @@ func (s *Service) Add(ctx context.Context, by parley.Identity, c parley.Conversa
 		return parley.GroupFull
 	}
 	body := append(append([]byte(nil), c[:]...), by.User[:]...)
-	_, err := s.append(ctx, by.Tenant, c, kindAdd, appendUsers(body, users))
-	return err
+	return s.appendTo(ctx, by, c, kindAdd, appendUsers(body, users))
 }
 
 // Remove ends a membership. An admin may remove members of a lower role;
 // everybody may remove himself.
 func (s *Service) Remove(ctx context.Context, by parley.Identity, c parley.ConversationID, who parley.UserID) error {
 	body := append(append([]byte(nil), c[:]...), by.User[:]...)
-	_, err := s.append(ctx, by.Tenant, c, kindRemove, append(body, who[:]...))
-	return err
+	return s.appendTo(ctx, by, c, kindRemove, append(body, who[:]...))
 }
 
 // Leave ends the caller's own membership.
@@ -68,8 +65,7 @@ func (s *Service) Leave(ctx context.Context, by parley.Identity, c parley.Conver
 // SetRole gives a member of a group another role. Only the owner may.
 func (s *Service) SetRole(ctx context.Context, by parley.Identity, c parley.ConversationID, who parley.UserID, role parley.Role) error {
 	body := append(append([]byte(nil), c[:]...), by.User[:]...)
-	_, err := s.append(ctx, by.Tenant, c, kindRole, append(append(body, who[:]...), byte(role)))
-	return err
+	return s.appendTo(ctx, by, c, kindRole, append(append(body, who[:]...), byte(role)))
 }
 
 // Mute silences a conversation for its member until a time; the zero time ends
@@ -94,8 +90,7 @@ func (s *Service) MarkUnread(ctx context.Context, by parley.Identity, c parley.C
 
 func (s *Service) prefer(ctx context.Context, by parley.Identity, c parley.ConversationID, what uint8, value uint64) error {
 	body := append(append([]byte(nil), c[:]...), by.User[:]...)
-	_, err := s.append(ctx, by.Tenant, c, kindPrefer, appendU64(append(body, what), value))
-	return err
+	return s.appendTo(ctx, by, c, kindPrefer, appendU64(append(body, what), value))
 }
 
 // Member is what members of a conversation see of each other.

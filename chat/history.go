@@ -44,14 +44,17 @@ func (s *Service) History(ctx context.Context, by parley.Identity, c parley.Conv
 	var belongs []parley.SeqRange
 	p := s.engine.Partition(by.Tenant, c)
 	s.engine.View(p, func(v *engine.View) {
-		row := rowOf(v, by, c)
+		slot, row := rowOf(v, by, c)
 		if row == nil {
 			return
 		}
 		if i, ok := row.find(by.User); ok {
-			belongs = append(belongs, row.members[i].belongs...)
-			page.Version = row.version
-			page.Last = v.Find(engine.ConversationKey(c)).Last()
+			m := &row.members[i]
+			belongs = append(belongs, m.belongs...)
+			page.Last, page.Version = slot.Last(), row.version
+			if m.role == 0 { // what came after is not his to know
+				page.Last, page.Version = belongs[len(belongs)-1].To, m.left
+			}
 		}
 	})
 	if belongs == nil {
@@ -122,13 +125,13 @@ func (s *Service) readInto(ctx context.Context, p parley.PartitionID, c parley.C
 // a member now.
 func (s *Service) viewMember(by parley.Identity, c parley.ConversationID, f func(row *conversation, m *member, last parley.Seq)) (found bool) {
 	s.engine.View(s.engine.Partition(by.Tenant, c), func(v *engine.View) {
-		row := rowOf(v, by, c)
+		slot, row := rowOf(v, by, c)
 		if row == nil {
 			return
 		}
 		if m := row.member(by.User); m != nil {
 			found = true
-			f(row, m, v.Find(engine.ConversationKey(c)).Last())
+			f(row, m, slot.Last())
 		}
 	})
 	return found

@@ -23,6 +23,8 @@ func (*Machine) DecodeRow(k engine.Key, b []byte) (engine.Row, error) {
 	switch k.Table {
 	case engine.TableConversation:
 		return decodeConversation(b)
+	case tableSubject:
+		return decodeSubject(b)
 	case tableUser:
 		return decodeUser(b)
 	case tableSettings:
@@ -40,8 +42,8 @@ func (m *Machine) Apply(tx *engine.Tx, c *engine.Command) engine.Result {
 	switch c.Kind {
 	case kindSend:
 		return m.send(tx, c)
-	case kindMarks:
-		return m.marks(tx, c, &d)
+	case kindMark:
+		return m.mark(tx, c, &d)
 	case kindCreate:
 		return m.create(tx, c, &d)
 	case kindAdd:
@@ -63,6 +65,14 @@ func (m *Machine) Apply(tx *engine.Tx, c *engine.Command) engine.Result {
 func refuse(c parley.Code) engine.Result { return engine.Result{Code: c} }
 
 var settingsKey = engine.Key{Table: tableSettings}
+
+// obeyedBy is what a partition obeys, as a reader sees it.
+func obeyedBy(v *engine.View) settings {
+	if slot := v.Find(settingsKey); slot != nil {
+		return *slot.Row().(*settings)
+	}
+	return defaultSettings
+}
 
 func (m *Machine) obeyed(tx *engine.Tx) settings {
 	s := defaultSettings
@@ -86,20 +96,6 @@ func (m *Machine) settings(tx *engine.Tx, d *decoder) engine.Result {
 		return engine.Result{}
 	}
 	*tx.Change(slot).(*settings) = *s
-	return engine.Result{}
-}
-
-// user gives a subject its id. A second command for it finds the first one's.
-func (m *Machine) user(tx *engine.Tx, c *engine.Command, d *decoder) engine.Result {
-	u := &user{id: d.user(), created: tx.Time(), tenant: c.Tenant, subject: d.text()}
-	if !d.whole() || u.subject == "" {
-		return refuse(parley.BadRequest)
-	}
-	key := userKey(c.Tenant, u.subject)
-	if slot := tx.Find(key); slot != nil {
-		return engine.Result{Repeat: true}
-	}
-	tx.Insert(key, u)
 	return engine.Result{}
 }
 
@@ -158,7 +154,7 @@ func (m *Machine) changed(tx *engine.Tx, id parley.ConversationID, row *conversa
 	row.version++
 	row.changed = tx.Time()
 	hour := uint32(tx.Time() / 3_600_000_000)
-	if row.hour == hour || len(row.members) >= int(m.obeyed(tx).fanoutMax) {
+	if row.hour == hour || m.large(tx, row) {
 		return
 	}
 	row.hour = hour
@@ -167,6 +163,12 @@ func (m *Machine) changed(tx *engine.Tx, id parley.ConversationID, row *conversa
 			tx.Touch(row.members[i].user, id)
 		}
 	}
+}
+
+// large reports whether a conversation has so many members that nothing moves
+// for each of them.
+func (m *Machine) large(tx *engine.Tx, row *conversation) bool {
+	return row.present >= int(m.obeyed(tx).fanoutMax)
 }
 
 // create makes a conversation. A direct one made twice is one.

@@ -36,7 +36,7 @@ func (m *Machine) add(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resul
 		return refuse(code)
 	case len(fresh) == 0:
 		return engine.Result{Repeat: true, Version: row.version}
-	case row.size()+len(fresh) > int(m.obeyed(tx).groupMax):
+	case row.present+len(fresh) > int(m.obeyed(tx).groupMax) || len(row.members)+len(fresh) > placesMax:
 		return refuse(parley.GroupFull)
 	}
 	tx.Change(slot)
@@ -91,11 +91,12 @@ func (m *Machine) remove(tx *engine.Tx, c *engine.Command, d *decoder) engine.Re
 	tx.Change(slot)
 	seq := tx.Link(slot, row.ordinal)
 	wasOwner := gone.role == parley.RoleOwner
-	gone.leave(seq)
+	row.leave(gone, seq)
 	if wasOwner {
 		row.handOver()
 	}
 	m.changed(tx, id, row)
+	gone.left = row.version
 	tx.Leave(who, id)
 	m.tell(tx, Told{Conversation: id, Seq: seq, Ordinal: row.ordinal, Version: row.version, command: c, also: who}, row)
 	return engine.Result{Seq: seq, Version: row.version}
@@ -160,62 +161,22 @@ func (m *Machine) prefer(tx *engine.Tx, c *engine.Command, d *decoder) engine.Re
 	if by == nil {
 		return refuse(parley.NotMember)
 	}
+	muted, unread := by.muted, by.unread
 	switch {
 	case what == preferMute && int64(value) >= 0:
-		tx.Change(slot)
-		by.muted = int64(value)
+		muted = int64(value)
 	case what == preferUnread && value <= 1:
-		tx.Change(slot)
-		by.unread = value == 1
+		unread = value == 1
 	default:
 		return refuse(parley.BadRequest)
 	}
-	m.changed(tx, id, row)
-	tx.Touch(who, id)
-	m.tell(tx, Told{Conversation: id, Version: row.version, command: c, only: who}, row)
-	return engine.Result{Version: row.version}
-}
-
-// marks raises watermarks. Each stands for itself; the result is that of the
-// last.
-func (m *Machine) marks(tx *engine.Tx, c *engine.Command, d *decoder) engine.Result {
-	n := int(d.u16())
-	if d.bad || len(d.b) != n*markSize || n == 0 {
-		return refuse(parley.BadRequest)
-	}
-	var r engine.Result
-	for range n {
-		r = m.mark(tx, c, d.mark())
-	}
-	return r
-}
-
-func (m *Machine) mark(tx *engine.Tx, c *engine.Command, k mark) engine.Result {
-	slot, row, who := conversationOf(tx, c, k.conversation, k.user)
-	if who == nil {
-		return refuse(parley.NotMember)
-	}
-	if k.read > slot.Last() || k.delivered > slot.Last() {
-		return refuse(parley.BadRequest)
-	}
-	delivered := max(k.delivered, k.read)
-	if len(row.members) >= int(m.obeyed(tx).fanoutMax) {
-		delivered = 0 // kept for no member of a large group
-	}
-	if delivered <= who.delivered && k.read <= who.read {
+	if muted == by.muted && unread == by.unread {
 		return engine.Result{Repeat: true, Version: row.version}
 	}
 	tx.Change(slot)
-	who.delivered = max(who.delivered, delivered)
-	if k.read > who.read {
-		who.read, who.ordinal, who.ownAtRead = k.read, k.ordinal, k.own
-		who.unread = false
-	}
-	m.changed(tx, k.conversation, row)
-	tx.Touch(k.user, k.conversation)
-	m.tell(tx, Told{
-		Conversation: k.conversation, Version: row.version, command: c,
-		Marker: k.user, Marks: parley.Watermarks{Delivered: who.delivered, Read: who.read},
-	}, row)
+	by.muted, by.unread = muted, unread
+	m.changed(tx, id, row)
+	tx.Touch(who, id)
+	m.tell(tx, Told{Conversation: id, Version: row.version, command: c, only: who}, row)
 	return engine.Result{Version: row.version}
 }

@@ -12,7 +12,8 @@ import (
 // The tables beside engine.TableConversation.
 const (
 	tableSettings uint8 = 2
-	tableUser     uint8 = 3
+	tableSubject  uint8 = 3
+	tableUser     uint8 = 4
 )
 
 const rowVersion = 1
@@ -22,12 +23,13 @@ const rowVersion = 1
 //	version (1) tenant (4) kind (1) title (text) created (8) changed (8)
 //	hour (4) ordinal (8) version (8) members: count (2), each
 //	  user (16) role (1) flags (1) muted until (8) delivered (8) read (8)
-//	  ordinal at read (8) own at read (8) own (8) last own (8)
+//	  ordinal at read (8) own at read (8) own (8) last own (8) left (8)
 //	  intervals: count (1), each from (8) to (8)
 //	  streams (see engine.Streams)
 //
 // Times are microseconds since 1970. Members stand in ascending order and are
-// never taken out: who left has role 0.
+// never taken out: who left has role 0, and left is the conversation's version
+// with which he did.
 type conversation struct {
 	tenant  parley.TenantID
 	kind    parley.ConversationKind
@@ -38,6 +40,8 @@ type conversation struct {
 	ordinal parley.Ordinal
 	version parley.Version
 	members []member
+
+	present int // members now: those with a role; counted when the row is read
 }
 
 type member struct {
@@ -51,6 +55,7 @@ type member struct {
 	ownAtRead uint64         // his counting messages up to read
 	own       uint64         // his counting messages
 	lastOwn   parley.Seq     // the newest of them
+	left      parley.Version // with which he left last
 	belongs   []parley.SeqRange
 	streams   engine.Streams
 }
@@ -86,7 +91,7 @@ func (m *member) appendTo(b []byte) []byte {
 	}
 	b = append(b, flags)
 	b = appendU64(b, uint64(m.muted))
-	for _, v := range [...]uint64{uint64(m.delivered), uint64(m.read), uint64(m.ordinal), m.ownAtRead, m.own, uint64(m.lastOwn)} {
+	for _, v := range [...]uint64{uint64(m.delivered), uint64(m.read), uint64(m.ordinal), m.ownAtRead, m.own, uint64(m.lastOwn), uint64(m.left)} {
 		b = appendU64(b, v)
 	}
 	b = append(b, byte(len(m.belongs)))
@@ -117,6 +122,9 @@ func decodeConversation(b []byte) (engine.Row, error) {
 			return nil, err
 		}
 		c.members = append(c.members, m)
+		if m.role != 0 {
+			c.present++
+		}
 	}
 	if !d.whole() {
 		return nil, fmt.Errorf("%w: conversation row of %d bytes", engine.ErrCorrupt, len(b))
@@ -130,7 +138,7 @@ func (m *member) decode(d *decoder) error {
 	m.muted = int64(d.u64())
 	m.delivered, m.read = parley.Seq(d.u64()), parley.Seq(d.u64())
 	m.ordinal, m.ownAtRead = parley.Ordinal(d.u64()), d.u64()
-	m.own, m.lastOwn = d.u64(), parley.Seq(d.u64())
+	m.own, m.lastOwn, m.left = d.u64(), parley.Seq(d.u64()), parley.Version(d.u64())
 	for range d.u8() {
 		m.belongs = append(m.belongs, parley.SeqRange{From: parley.Seq(d.u64()), To: parley.Seq(d.u64())})
 	}
@@ -158,17 +166,6 @@ func (c *conversation) member(u parley.UserID) *member {
 	return &c.members[i]
 }
 
-// size counts the members.
-func (c *conversation) size() int {
-	n := 0
-	for i := range c.members {
-		if c.members[i].role != 0 {
-			n++
-		}
-	}
-	return n
-}
-
 // join makes a user a member from the message at seq on, which he need not
 // have read: nothing before it counts for him.
 func (c *conversation) join(u parley.UserID, role parley.Role, seq parley.Seq) {
@@ -176,6 +173,7 @@ func (c *conversation) join(u parley.UserID, role parley.Role, seq parley.Seq) {
 	if !ok {
 		c.members = slices.Insert(c.members, i, member{user: u})
 	}
+	c.present++
 	m := &c.members[i]
 	m.role = role
 	m.belongs = append(m.belongs, parley.SeqRange{From: max(seq, 1)})
@@ -185,7 +183,8 @@ func (c *conversation) join(u parley.UserID, role parley.Role, seq parley.Seq) {
 }
 
 // leave ends a membership with the message at seq.
-func (m *member) leave(seq parley.Seq) {
+func (c *conversation) leave(m *member, seq parley.Seq) {
+	c.present--
 	m.role = 0
 	m.belongs[len(m.belongs)-1].To = seq
 }
@@ -194,38 +193,56 @@ func (m *member) leave(seq parley.Seq) {
 // the count fits its byte.
 const intervalsMax = 200
 
-// unread is how many messages count as unread for a member: those after his
-// read watermark that count, less his own. Everything that shows a count (list,
-// badge, push, sync) asks this function.
-func (c *conversation) unread(m *member) uint64 {
-	if m.role == 0 {
-		return 0
-	}
-	return uint64(c.ordinal-m.ordinal) - (m.own - m.ownAtRead)
+// placesMax bounds the places of a row, of members and of those who were: a
+// group with endless coming and going must not grow one without end.
+const placesMax = 10_000
+
+// counts are what a member's unread count follows from.
+func (c *conversation) counts(m *member) parley.Counts {
+	return parley.Counts{Ordinal: c.ordinal, ReadOrdinal: m.ordinal, Own: m.own, OwnAtRead: m.ownAtRead}
 }
 
-// user is the row of a user, by tenant and subject.
+// subject is the row of a token's subject: it leads to the user and holds no
+// text. The key's A is subjectKey's hash.
 //
-//	version (1) user (16) created (8) tenant (4) subject (text)
+//	version (1) user (16)
+type subject struct{ id parley.UserID }
+
+// AppendTo implements engine.Row.
+func (s *subject) AppendTo(b []byte) []byte {
+	return append(append(b, rowVersion), s.id[:]...)
+}
+
+func decodeSubject(b []byte) (engine.Row, error) {
+	d := decoder{b: b}
+	v := d.u8()
+	s := &subject{id: d.user()}
+	if v != rowVersion || !d.whole() {
+		return nil, fmt.Errorf("%w: subject row of %d bytes, version %d", engine.ErrCorrupt, len(b), v)
+	}
+	return s, nil
+}
+
+// user is the row of a user, by his id, and the only place where his subject
+// stands: without it nothing says who he is.
+//
+//	version (1) tenant (4) created (8) subject (text)
 type user struct {
-	id      parley.UserID
-	created int64
 	tenant  parley.TenantID
+	created int64
 	subject string
 }
 
 // AppendTo implements engine.Row.
 func (u *user) AppendTo(b []byte) []byte {
-	b = append(append(b, rowVersion), u.id[:]...)
-	b = appendU64(b, uint64(u.created))
-	b = appendU32(b, uint32(u.tenant))
-	return appendText(b, u.subject)
+	b = appendU32(append(b, rowVersion), uint32(u.tenant))
+	return appendText(appendU64(b, uint64(u.created)), u.subject)
 }
 
 func decodeUser(b []byte) (engine.Row, error) {
 	d := decoder{b: b}
 	v := d.u8()
-	u := &user{id: d.user(), created: int64(d.u64()), tenant: parley.TenantID(d.u32()), subject: d.text()}
+	u := &user{tenant: parley.TenantID(d.u32()), created: int64(d.u64()), subject: d.text()}
 	if v != rowVersion || !d.whole() {
 		return nil, fmt.Errorf("%w: user row of %d bytes, version %d", engine.ErrCorrupt, len(b), v)
 	}

@@ -12,77 +12,78 @@ import (
 // nodes differ, but a birth far ahead would have later streams forgotten.
 const birthSlack = 300 // seconds
 
-// Command makes the command of a send, with its body appended to scratch, or
-// refuses what is plainly wrong. The check that counts is apply's.
-func (s *Service) Command(scratch []byte, from parley.Identity, d *parley.Draft) (engine.Command, []byte, error) {
+// check refuses what is plainly wrong with a send, and names its partition. The
+// check that counts is apply's.
+func (s *Service) check(from parley.Identity, d *parley.Draft, now int64) (parley.PartitionID, error) {
 	switch {
 	case !d.Kind.BySender() || d.Number == 0 || d.Stream == 0:
-		return engine.Command{}, scratch, parley.BadRequest
-	case int64(d.Stream.Birth()) > s.now().Unix()+birthSlack:
-		return engine.Command{}, scratch, fmt.Errorf("%w: a stream of the future", parley.BadRequest)
+		return 0, parley.BadRequest
+	case int64(d.Stream.Birth()) > now+birthSlack:
+		return 0, fmt.Errorf("%w: a stream of the future", parley.BadRequest)
 	case len(d.Body) > s.bodyMax:
-		return engine.Command{}, scratch, fmt.Errorf("%w: body of %d bytes, at most %d", parley.TooLarge, len(d.Body), s.bodyMax)
+		return 0, fmt.Errorf("%w: body of %d bytes, at most %d", parley.TooLarge, len(d.Body), s.bodyMax)
 	}
 	p := s.engine.Partition(from.Tenant, d.Conversation)
 	if !s.isMember(p, from, d.Conversation) {
-		return engine.Command{}, scratch, parley.NotMember
+		return 0, parley.NotMember
 	}
-	start := len(scratch)
-	scratch = appendSend(scratch, from.User, d)
-	return engine.Command{
-		Partition: p, Kind: kindSend, Version: commandVersion, Tenant: from.Tenant, Body: scratch[start:],
-	}, scratch, nil
+	return p, nil
 }
 
 func (s *Service) isMember(p parley.PartitionID, id parley.Identity, c parley.ConversationID) (yes bool) {
 	s.engine.View(p, func(v *engine.View) {
-		row := rowOf(v, id, c)
+		_, row := rowOf(v, id, c)
 		yes = row != nil && row.member(id.User) != nil
 	})
 	return yes
 }
 
 // rowOf is the row of a conversation of the tenant, nil where there is none.
-func rowOf(v *engine.View, id parley.Identity, c parley.ConversationID) *conversation {
+func rowOf(v *engine.View, id parley.Identity, c parley.ConversationID) (*engine.Slot, *conversation) {
 	slot := v.Find(engine.ConversationKey(c))
 	if slot == nil {
-		return nil
+		return nil, nil
 	}
 	row := slot.Row().(*conversation)
 	if row.tenant != id.Tenant {
-		return nil
+		return nil, nil
 	}
-	return row
+	return slot, row
 }
 
 // Send makes a message durable, applies it, and returns its receipt. A repeat
 // gets the first receipt. A refusal is a parley.Code; with parley.RetryInOrder
 // it is an *OrderError.
 func (s *Service) Send(ctx context.Context, from parley.Identity, d parley.Draft) (parley.Receipt, error) {
-	cmd, _, err := s.Command(nil, from, &d)
+	p, err := s.check(from, &d, s.now().Unix())
 	if err != nil {
 		return parley.Receipt{}, err
 	}
-	results, err := s.engine.AppendWait(ctx, cmd)
+	results, err := s.engine.AppendWait(ctx, sendCommand(p, from, appendSend(nil, from.User, &d)))
 	if err != nil {
 		return parley.Receipt{}, err
 	}
-	return s.Receipt(ctx, from, &d, results[0])
-}
-
-// Receipt turns the result of a send into what its sender is told. For a repeat
-// it may have to read the conversation.
-func (s *Service) Receipt(ctx context.Context, from parley.Identity, d *parley.Draft, r engine.Result) (parley.Receipt, error) {
-	if r.Code != parley.OK {
+	r := &results[0]
+	switch {
+	case r.Code != parley.OK:
 		return parley.Receipt{}, refusal(r)
+	case r.Repeat:
+		return s.Repeated(ctx, from, &d)
 	}
-	receipt := parley.Receipt{
+	return parley.Receipt{
 		Conversation: d.Conversation, Stream: d.Stream, Number: d.Number,
 		Seq: r.Seq, Version: r.Version, At: timeOf(r.Time),
-	}
-	if !r.Repeat {
-		return receipt, nil
-	}
+	}, nil
+}
+
+func sendCommand(p parley.PartitionID, from parley.Identity, body []byte) engine.Command {
+	return engine.Command{Partition: p, Kind: kindSend, Version: commandVersion, Tenant: from.Tenant, Body: body}
+}
+
+// Repeated is the first receipt of a send that was applied before, read from
+// the conversation; its version is 0. If another body was sent then, it is
+// parley.NumberReused.
+func (s *Service) Repeated(ctx context.Context, from parley.Identity, d *parley.Draft) (parley.Receipt, error) {
 	first, err := s.Sent(ctx, from, d.Conversation, d.Stream, d.Number)
 	if err != nil {
 		return parley.Receipt{}, err
@@ -90,8 +91,9 @@ func (s *Service) Receipt(ctx context.Context, from parley.Identity, d *parley.D
 	if first.Kind != d.Kind || string(first.Body) != string(d.Body) {
 		return parley.Receipt{}, parley.NumberReused
 	}
-	receipt.Seq, receipt.At = first.Seq, first.At
-	return receipt, nil
+	return parley.Receipt{
+		Conversation: d.Conversation, Stream: d.Stream, Number: d.Number, Seq: first.Seq, At: first.At,
+	}, nil
 }
 
 // sentPage is how many messages are read at once in search of one.
@@ -104,7 +106,7 @@ func (s *Service) Sent(ctx context.Context, from parley.Identity, c parley.Conve
 	within := parley.SeqRange{From: 1}
 	var newest engine.Stream
 	s.engine.View(q.p, func(v *engine.View) {
-		row := rowOf(v, from, c)
+		_, row := rowOf(v, from, c)
 		if row == nil {
 			return
 		}
@@ -197,98 +199,4 @@ func (q *search) read(ctx context.Context, page parley.SeqRange) (found, near pa
 		}
 	}
 	return found, near, nil
-}
-
-// Acknowledgement raises one member's watermarks in one conversation.
-type Acknowledgement struct {
-	Conversation parley.ConversationID
-	parley.Watermarks
-}
-
-// Acknowledge raises a user's watermarks: Delivered up to which some device of
-// his holds every message, Read up to which he has seen them. Marks beyond the
-// last message count up to it; lower ones than before change nothing.
-func (s *Service) Acknowledge(ctx context.Context, id parley.Identity, acks ...Acknowledgement) error {
-	bodies := make(map[parley.PartitionID][]byte)
-	var order []parley.PartitionID
-	for _, a := range acks {
-		p := s.engine.Partition(id.Tenant, a.Conversation)
-		m, err := s.facts(ctx, p, id, a)
-		if err != nil {
-			return err
-		}
-		if bodies[p] == nil {
-			bodies[p] = appendU16(nil, 0)
-			order = append(order, p)
-		}
-		b := appendMark(bodies[p], m)
-		n := uint16(b[0]) | uint16(b[1])<<8
-		b[0], b[1] = byte(n+1), byte((n+1)>>8)
-		bodies[p] = b
-	}
-	if len(order) == 0 {
-		return nil
-	}
-	cmds := make([]engine.Command, 0, len(order))
-	for _, p := range order {
-		cmds = append(cmds, engine.Command{Partition: p, Kind: kindMarks, Version: commandVersion, Tenant: id.Tenant, Body: bodies[p]})
-	}
-	results, err := s.engine.AppendWait(ctx, cmds...)
-	if err != nil {
-		return err
-	}
-	for _, r := range results {
-		if r.Code != parley.OK {
-			return refusal(r)
-		}
-	}
-	return nil
-}
-
-// facts looks up what a mark must say of messages that stand already: how many
-// count up to the one read, and how many of those are the reader's own.
-func (s *Service) facts(ctx context.Context, p parley.PartitionID, id parley.Identity, a Acknowledgement) (mark, error) {
-	k := mark{conversation: a.Conversation, user: id.User}
-	var lastOwn, last parley.Seq
-	found := false
-	s.engine.View(p, func(v *engine.View) {
-		row := rowOf(v, id, a.Conversation)
-		if row == nil {
-			return
-		}
-		m := row.member(id.User)
-		if m == nil {
-			return
-		}
-		found = true
-		last = v.Find(engine.ConversationKey(a.Conversation)).Last()
-		lastOwn = m.lastOwn
-		k.own, k.ordinal = m.own, row.ordinal
-	})
-	if !found {
-		return k, parley.NotMember
-	}
-	k.delivered, k.read = min(a.Delivered, last), min(a.Read, last)
-	if k.read == 0 {
-		k.own, k.ordinal = 0, 0
-		return k, nil
-	}
-	if k.read == last {
-		return k, nil
-	}
-	for m, err := range s.engine.Read(ctx, p, a.Conversation, parley.SeqRange{From: k.read, To: max(k.read, lastOwn)}) {
-		if err != nil {
-			return k, err
-		}
-		if m.Seq == k.read {
-			k.ordinal = m.Ordinal
-			continue
-		}
-		if m.Kind == kindSend {
-			if from, _, _, kind := sendOf(m.Body); from == id.User && kind.Counts() {
-				k.own--
-			}
-		}
-	}
-	return k, nil
 }

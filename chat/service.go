@@ -2,14 +2,10 @@ package chat
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"time"
-	"unicode/utf8"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -27,7 +23,7 @@ type Options struct {
 	BodyMax int
 
 	// GroupMax bounds the members of a group. Proposed like BodyMax. Default
-	// 500.
+	// 500, at most 10,000.
 	GroupMax int
 
 	// FanoutMax is how many members a conversation may have before a message no
@@ -48,9 +44,6 @@ type Service struct {
 	opts    Options
 	bodyMax int
 }
-
-// subjectMax bounds a token's subject, in bytes.
-const subjectMax = 128
 
 // titleMax bounds a conversation's title, in bytes.
 const titleMax = 200
@@ -87,7 +80,7 @@ func (s *Service) proposeSettings() error {
 		want.bodyMax = uint32(min(s.opts.BodyMax, math.MaxInt32))
 	}
 	if s.opts.GroupMax > 0 {
-		want.groupMax = uint16(min(s.opts.GroupMax, math.MaxUint16))
+		want.groupMax = uint16(min(s.opts.GroupMax, placesMax))
 	}
 	if s.opts.FanoutMax > 0 {
 		want.fanoutMax = uint16(min(s.opts.FanoutMax, math.MaxUint16))
@@ -95,12 +88,8 @@ func (s *Service) proposeSettings() error {
 	s.bodyMax = int(want.bodyMax)
 	var cmds []engine.Command
 	for p := range s.engine.Partitions() {
-		now := defaultSettings
-		s.engine.View(parley.PartitionID(p), func(v *engine.View) {
-			if slot := v.Find(settingsKey); slot != nil {
-				now = *slot.Row().(*settings)
-			}
-		})
+		var now settings
+		s.engine.View(parley.PartitionID(p), func(v *engine.View) { now = obeyedBy(v) })
 		if now != want {
 			cmds = append(cmds, engine.Command{
 				Partition: parley.PartitionID(p), Kind: kindSettings, Version: commandVersion, Body: want.appendBody(nil),
@@ -124,9 +113,13 @@ func (s *Service) proposeSettings() error {
 
 func timeOf(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
-// refusal is an error that says all a refusal has to say.
-func refusal(r engine.Result) error {
-	if r.Code == parley.RetryInOrder {
+// refusal is an error that says all a refusal has to say, nil where there is
+// none.
+func refusal(r *engine.Result) error {
+	switch r.Code {
+	case parley.OK:
+		return nil
+	case parley.RetryInOrder:
 		return &OrderError{Expected: r.Expected}
 	}
 	return r.Code
@@ -144,81 +137,31 @@ func (e *OrderError) Error() string {
 // Is reports whether target is parley.RetryInOrder.
 func (e *OrderError) Is(target error) bool { return target == parley.RetryInOrder }
 
-// append applies one command of a conversation and returns what became of it.
-func (s *Service) append(ctx context.Context, tenant parley.TenantID, key [16]byte, kind uint8, body []byte) (engine.Result, error) {
-	results, err := s.engine.AppendWait(ctx, engine.Command{
-		Partition: s.engine.Partition(tenant, key), Kind: kind, Version: commandVersion, Tenant: tenant, Body: body,
-	})
-	if err != nil {
-		return engine.Result{}, err
+// append applies one command. A refusal is the error.
+func (s *Service) append(ctx context.Context, p parley.PartitionID, tenant parley.TenantID, kind uint8, body []byte) error {
+	done := make(chan struct{})
+	b := &engine.Batch{
+		Commands: []engine.Command{{Partition: p, Kind: kind, Version: commandVersion, Tenant: tenant, Body: body}},
+		Grows:    kind == kindUser || kind == kindCreate,
+		Done:     func(*engine.Batch) { close(done) },
 	}
-	if results[0].Code != parley.OK {
-		return results[0], refusal(results[0])
+	if err := s.engine.Append(b); err != nil {
+		return err
 	}
-	return results[0], nil
-}
-
-// Login is what a user's device is given at the handshake.
-type Login struct {
-	parley.Identity
-	// Stream is a fresh outbox. A device that has kept one goes on with that.
-	Stream      parley.StreamID
-	Incarnation parley.Incarnation
-}
-
-func userKey(tenant parley.TenantID, subject string) engine.Key {
-	in := binary.LittleEndian.AppendUint32(nil, uint32(tenant))
-	sum := sha256.Sum256(append(in, subject...))
-	return engine.Key{Table: tableUser, A: [16]byte(sum[:16])}
-}
-
-// Login finds the user of a token's subject, or makes one at the first login.
-func (s *Service) Login(ctx context.Context, tenant parley.TenantID, subject string) (Login, error) {
-	if subject == "" || len(subject) > subjectMax || !utf8.ValidString(subject) {
-		return Login{}, fmt.Errorf("%w: subject of %d bytes", parley.BadRequest, len(subject))
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	id, ok := s.User(tenant, subject)
-	if !ok {
-		fresh := parley.UserID(randomUUID())
-		key := userKey(tenant, subject)
-		if _, err := s.append(ctx, tenant, key.A, kindUser, appendText(append([]byte(nil), fresh[:]...), subject)); err != nil {
-			return Login{}, err
-		}
-		if id, ok = s.User(tenant, subject); !ok {
-			return Login{}, parley.Unavailable
-		}
+	if b.Err != nil {
+		return b.Err
 	}
-	return Login{
-		Identity: parley.Identity{Tenant: tenant, User: id},
-		Stream:   s.newStream(), Incarnation: s.engine.Incarnation(),
-	}, nil
+	return refusal(&b.Results[0])
 }
 
-// User finds a user by the subject of his token.
-func (s *Service) User(tenant parley.TenantID, subject string) (id parley.UserID, ok bool) {
-	key := userKey(tenant, subject)
-	s.engine.View(s.engine.Partition(tenant, key.A), func(v *engine.View) {
-		if slot := v.Find(key); slot != nil {
-			u := slot.Row().(*user)
-			id, ok = u.id, u.subject == subject && u.tenant == tenant
-		}
-	})
-	return id, ok
-}
-
-func randomUUID() (id [16]byte) {
-	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the process instead
-	id[6] = id[6]&0x0f | 0x40
-	id[8] = id[8]&0x3f | 0x80
-	return id
-}
-
-// newStream gives out an outbox: its birth, so that a forgotten stream is known
-// for an old one, and 32 random bits.
-func (s *Service) newStream() parley.StreamID {
-	var b [4]byte
-	_, _ = rand.Read(b[:])
-	return parley.StreamID(uint64(uint32(s.now().Unix()))<<32 | uint64(binary.LittleEndian.Uint32(b[:])))
+// appendTo applies one command of a conversation.
+func (s *Service) appendTo(ctx context.Context, by parley.Identity, c parley.ConversationID, kind uint8, body []byte) error {
+	return s.append(ctx, s.engine.Partition(by.Tenant, c), by.Tenant, kind, body)
 }
 
 func (s *Service) now() time.Time {

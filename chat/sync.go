@@ -18,7 +18,7 @@ type State struct {
 	Last         parley.Seq
 	Version      parley.Version
 	Changed      time.Time
-	Unread       uint64
+	parley.Counts
 	MarkedUnread bool
 	MutedUntil   time.Time // zero if not muted
 	Role         parley.Role
@@ -167,7 +167,7 @@ func (s *Service) state(by parley.Identity, c parley.ConversationID) (st State, 
 	ok = s.viewMember(by, c, func(row *conversation, m *member, last parley.Seq) {
 		st = State{
 			Conversation: c, Kind: row.kind, Title: row.title, Last: last, Version: row.version,
-			Changed: timeOf(row.changed), Unread: row.unread(m), MarkedUnread: m.unread, Role: m.role,
+			Changed: timeOf(row.changed), Counts: row.counts(m), MarkedUnread: m.unread, Role: m.role,
 			Marks: parley.Watermarks{Delivered: m.delivered, Read: m.read},
 		}
 		if m.muted > 0 {

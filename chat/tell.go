@@ -8,6 +8,7 @@ import (
 // Told is something that the members of a conversation hear of at once, if they
 // are online. It is a hint: whoever misses it finds the same by sync.
 type Told struct {
+	Tenant       parley.TenantID
 	Conversation parley.ConversationID
 	Version      parley.Version
 	Seq          parley.Seq     // of the message; 0 where there is none
@@ -63,7 +64,7 @@ func (m *Machine) tell(tx *engine.Tx, t Told, row *conversation) {
 		t.Message, _ = view(t.Conversation, &engine.Message{Seq: t.Seq, Ordinal: t.Ordinal, Command: *t.command})
 		t.Message.At = timeOf(tx.Time())
 	}
-	t.command = nil
+	t.Tenant, t.command = row.tenant, nil
 	x.told = append(x.told, t)
 }
 

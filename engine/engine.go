@@ -70,6 +70,14 @@ type partition struct {
 	time  int64  // its clamped stamp
 
 	closed bool // no head may be read any longer
+
+	view View // of this partition; one for all, so that a look allocates nothing
+}
+
+func newPartition(id parley.PartitionID, at cutPartition) *partition {
+	p := &partition{id: id, rows: make(map[Key]*Slot), index: at.index, time: at.time}
+	p.view.p = p
+	return p
 }
 
 // commit is what the applier takes next: a durable group, or one of the
@@ -199,7 +207,7 @@ func (e *Engine) View(p parley.PartitionID, f func(v *View)) {
 	part := e.partitions[p]
 	part.mu.RLock()
 	defer part.mu.RUnlock()
-	f(&View{part})
+	f(&part.view)
 }
 
 // View is a look at one partition.

@@ -92,6 +92,13 @@ type Tx struct {
 // backwards in the partition.
 func (tx *Tx) Time() int64 { return tx.time }
 
+// Owns reports whether a key belongs to the partition of the command (see
+// Engine.Partition). It follows from the number of partitions, which is fixed
+// when the store is made.
+func (tx *Tx) Owns(tenant parley.TenantID, id [16]byte) bool {
+	return tx.engine.Partition(tenant, id) == tx.p.id
+}
+
 // Live reports whether the command is applied for the first time. A machine may
 // use it for what it tells to the outside, never for what it decides.
 func (tx *Tx) Live() bool { return tx.live }

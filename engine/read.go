@@ -45,6 +45,34 @@ func (e *Engine) Read(ctx context.Context, p parley.PartitionID, c parley.Conver
 	}
 }
 
+// Newest calls f for the messages of a conversation from its last backwards,
+// until f returns false or the next is not in a head. Their bytes are valid
+// until f returns. It touches no disk and allocates nothing.
+func (v *View) Newest(s *Slot, f func(m Message) bool) {
+	if v.p.closed {
+		return
+	}
+	var m Message
+	m.Seq = s.last
+	for i := len(s.chains) - 1; i >= 0; i-- {
+		c := &s.chains[i]
+		if c.run.To != m.Seq {
+			return
+		}
+		for at := c.last; at != 0; at = c.head.entry(at - 1).prev {
+			cmd, err := ParseRecord(c.head.record(at - 1))
+			if err != nil {
+				return
+			}
+			m.Command, m.Ordinal = cmd, c.head.entry(at-1).ordinal
+			if !f(m) {
+				return
+			}
+			m.Seq--
+		}
+	}
+}
+
 // reading is one Read on its way; want shrinks from the front.
 type reading struct {
 	e            *Engine

@@ -116,8 +116,7 @@ func (e *Engine) load() error {
 		return err
 	}
 	for i := range e.partitions {
-		at := e.cutAt.partitions[i]
-		e.partitions[i] = &partition{id: parley.PartitionID(i), rows: make(map[Key]*Slot), index: at.index, time: at.time}
+		e.partitions[i] = newPartition(parley.PartitionID(i), e.cutAt.partitions[i])
 	}
 	if err := e.catalogue.each(keyRow, e.loadRow); err != nil {
 		return err

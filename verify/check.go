@@ -60,25 +60,20 @@ func (f *folder) checkRow(id parley.ConversationID, r *row, conv *Conversation) 
 		// What no message tells stands in the row alone; what follows from it
 		// is counted again.
 		who.Delivered, who.Read, who.Unread, who.Muted = m.delivered, m.read, m.unread, m.muted
-		f.checkMember(same, conv, r, m, who)
+		f.checkMember(id, same, conv, r, m, who)
 		if _, ok := f.lists[listKey{m.user, id}]; !ok {
 			f.report.flaw("%v is not in the list of %v", id, m.user)
 		}
 	}
 }
 
-func (f *folder) checkMember(same func(string, any, any), conv *Conversation, r *row, m *rowMember, who *Member) {
-	own, ownAtRead, ordinal, lastOwn := uint64(0), uint64(0), parley.Ordinal(0), parley.Seq(0)
+func (f *folder) checkMember(id parley.ConversationID, same func(string, any, any), conv *Conversation, r *row, m *rowMember, who *Member) {
+	ordinal, ownAtRead := conv.count(m.user, min(m.read, conv.last()))
+	_, own := conv.count(m.user, conv.last())
+	lastOwn := parley.Seq(0)
 	for i, msg := range conv.Messages {
-		seq := parley.Seq(i + 1)
-		if msg.Counts && seq <= m.read {
-			ordinal++
-		}
 		if msg.Counts && msg.From == m.user {
-			own, lastOwn = own+1, seq
-			if seq <= m.read {
-				ownAtRead++
-			}
+			lastOwn = parley.Seq(i + 1)
 		}
 	}
 	name := func(what string) string { return fmt.Sprintf("%s of %v", what, m.user) }
@@ -93,8 +88,33 @@ func (f *folder) checkMember(same func(string, any, any), conv *Conversation, r 
 	if m.read > conv.last() || m.delivered > conv.last() {
 		f.report.flaw("watermarks %d/%d of %v lie beyond the last message", m.delivered, m.read, m.user)
 	}
+	if m.left > r.version || m.role == 0 && m.left == 0 {
+		f.report.flaw("%v: %v left with version %d of %d", id, m.user, m.left, r.version)
+	}
 	if m.role != 0 {
 		same(name("unread"), uint64(r.ordinal-m.ordinal)-(m.own-m.ownAtRead), conv.CountUnread(m.user))
+	}
+}
+
+// checkUsers holds the two rows of each user together.
+func (f *folder) checkUsers() {
+	for hash, s := range f.subjects {
+		u, ok := f.users[s.user]
+		switch {
+		case !ok:
+			f.report.flaw("a subject's row %x leads to user %v, who has no row", hash, s.user)
+		case subjectHash(u.tenant, u.subject) != hash:
+			f.report.flaw("a subject's row %x leads to user %v, whose subject is another", hash, s.user)
+		case s.partition != u.partition:
+			f.report.flaw("the rows of user %v lie in partitions %d and %d", s.user, s.partition, u.partition)
+		}
+	}
+	for id, u := range f.users {
+		if f.subjects[subjectHash(u.tenant, u.subject)].user != id {
+			f.report.flaw("no subject's row leads to user %v", id)
+		}
+		f.report.Model.Users[userKey(u.tenant, u.subject)] = id
+		f.report.Model.taken[id] = true
 	}
 }
 
@@ -136,33 +156,22 @@ func (f *folder) foldLogged(lsn wal.LSN, record []byte, at []cutPartition) {
 		f.report.flaw("log record %d: stamp runs backwards", lsn)
 	}
 	p.index, p.time = c.Index, max(p.time, c.Time)
-	if marks, ok := c.Body.(*Marks); ok {
-		f.checkFacts(lsn, c, marks)
+	if k, ok := c.Body.(*Mark); ok {
+		f.checkFacts(lsn, c, k)
 	}
 	f.report.Model.Apply(c)
 	f.report.Replayed++
 }
 
 // checkFacts counts again what a mark says of older messages.
-func (f *folder) checkFacts(lsn wal.LSN, c *Command, marks *Marks) {
-	for _, k := range marks.Marks {
-		conv, _ := f.report.Model.conversation(c, k.Conversation, k.User)
-		if conv == nil || k.Read > conv.last() {
-			continue // refused
-		}
-		ordinal, own := parley.Ordinal(0), uint64(0)
-		for _, m := range conv.Messages[:k.Read] {
-			if m.Counts {
-				ordinal++
-				if m.From == k.User {
-					own++
-				}
-			}
-		}
-		if ordinal != k.Ordinal || own != k.Own {
-			f.report.flaw("log record %d: a mark at %v/%d says %d counting, %d own; there are %d and %d",
-				lsn, k.Conversation, k.Read, k.Ordinal, k.Own, ordinal, own)
-		}
+func (f *folder) checkFacts(lsn wal.LSN, c *Command, k *Mark) {
+	conv, _ := f.report.Model.conversation(c, k.Conversation, k.User)
+	if conv == nil || k.Read > conv.last() {
+		return // refused
+	}
+	if ordinal, own := conv.count(k.User, k.Read); ordinal != k.Ordinal || own != k.Own {
+		f.report.flaw("log record %d: a mark at %v/%d says %d counting, %d own; there are %d and %d",
+			lsn, k.Conversation, k.Read, k.Ordinal, k.Own, ordinal, own)
 	}
 }
 

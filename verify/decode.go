@@ -66,9 +66,7 @@ type (
 		Hash         uint32
 		Size         int
 	}
-	// Marks raise watermarks.
-	Marks struct{ Marks []Mark }
-	// Mark is one of them.
+	// Mark raises watermarks.
 	Mark struct {
 		Conversation parley.ConversationID
 		User         parley.UserID
@@ -163,7 +161,7 @@ func (f *fields) body(kind uint8) any {
 	case 7:
 		return f.send()
 	case 8:
-		return f.marks()
+		return f.mark()
 	case 9:
 		return &Prefer{f.conv(), f.user(), uint8(f.num(1)), f.num(8)}
 	}
@@ -183,18 +181,11 @@ func (f *fields) send() *Send {
 	return s
 }
 
-func (f *fields) marks() *Marks {
-	m := &Marks{}
-	for range f.num(2) {
-		if f.short {
-			break
-		}
-		m.Marks = append(m.Marks, Mark{
-			Conversation: f.conv(), User: f.user(), Delivered: parley.Seq(f.num(8)), Read: parley.Seq(f.num(8)),
-			Ordinal: parley.Ordinal(f.num(8)), Own: f.num(8),
-		})
+func (f *fields) mark() *Mark {
+	return &Mark{
+		Conversation: f.conv(), User: f.user(), Delivered: parley.Seq(f.num(8)), Read: parley.Seq(f.num(8)),
+		Ordinal: parley.Ordinal(f.num(8)), Own: f.num(8),
 	}
-	return m
 }
 
 // row is a conversation's row, by docs/format/chat.md.
@@ -219,6 +210,7 @@ type rowMember struct {
 	ordinal         parley.Ordinal
 	ownAtRead, own  uint64
 	lastOwn         parley.Seq
+	left            uint64
 	belongs         []parley.SeqRange
 	forgotten       uint32
 	streams         []stream
@@ -227,7 +219,8 @@ type rowMember struct {
 func decodeConversationRow(b []byte) (*row, error) {
 	f := &fields{b: b}
 	r := &row{last: f.num(8), segment: f.num(8)}
-	if v := f.num(1); v != 1 && !f.short {
+	v := f.num(1)
+	if v != 1 && !f.short {
 		return nil, fmt.Errorf("version %d", v)
 	}
 	r.tenant, r.kind, r.title = parley.TenantID(f.num(4)), parley.ConversationKind(f.num(1)), f.text()
@@ -239,16 +232,13 @@ func decodeConversationRow(b []byte) (*row, error) {
 		}
 		r.members = append(r.members, f.member())
 	}
-	if f.short || len(f.b) > 0 {
-		return nil, fmt.Errorf("%d bytes, of which %d are left over", len(b), len(f.b))
-	}
-	return r, nil
+	return r, f.end(b, v)
 }
 
 func (f *fields) member() rowMember {
 	m := rowMember{user: f.user(), role: parley.Role(f.num(1)), unread: f.num(1)&1 != 0, muted: int64(f.num(8))}
 	m.delivered, m.read, m.ordinal = parley.Seq(f.num(8)), parley.Seq(f.num(8)), parley.Ordinal(f.num(8))
-	m.ownAtRead, m.own, m.lastOwn = f.num(8), f.num(8), parley.Seq(f.num(8))
+	m.ownAtRead, m.own, m.lastOwn, m.left = f.num(8), f.num(8), parley.Seq(f.num(8)), f.num(8)
 	for range f.num(1) {
 		m.belongs = append(m.belongs, parley.SeqRange{From: parley.Seq(f.num(8)), To: parley.Seq(f.num(8))})
 	}
@@ -259,4 +249,53 @@ func (f *fields) member() rowMember {
 		})
 	}
 	return m
+}
+
+// userRow is a user's row.
+type userRow struct {
+	partition parley.PartitionID
+	tenant    parley.TenantID
+	created   int64
+	subject   string
+}
+
+func decodeUserRow(b []byte) (userRow, error) {
+	f := &fields{b: b}
+	f.next(16) // last, segment: of no meaning here
+	v := f.num(1)
+	u := userRow{tenant: parley.TenantID(f.num(4)), created: int64(f.num(8)), subject: f.text()}
+	return u, f.end(b, v)
+}
+
+// subjectRow leads from a subject's hash to a user.
+type subjectRow struct {
+	partition parley.PartitionID
+	user      parley.UserID
+}
+
+func decodeSubjectRow(b []byte) (subjectRow, error) {
+	f := &fields{b: b}
+	f.next(16) // last, segment: of no meaning here
+	v := f.num(1)
+	s := subjectRow{user: f.user()}
+	return s, f.end(b, v)
+}
+
+func decodeSettingsRow(b []byte) (settings, error) {
+	f := &fields{b: b}
+	f.next(16) // last, segment: of no meaning here
+	v := f.num(1)
+	s := settings{uint32(f.num(4)), uint16(f.num(2)), uint16(f.num(2))}
+	return s, f.end(b, v)
+}
+
+// end holds a row to its version, and to its bytes all being read.
+func (f *fields) end(b []byte, version uint64) error {
+	switch {
+	case f.short || len(f.b) > 0:
+		return fmt.Errorf("%d bytes, of which %d are left over", len(b), len(f.b))
+	case version != 1:
+		return fmt.Errorf("version %d", version)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,10 +48,12 @@ type folder struct {
 	db     *pebble.DB
 	report Report
 
-	cut   []cutPartition
-	rows  map[parley.ConversationID]*row
-	lists map[listKey]bool                    // true: left
-	at    map[parley.ConversationID]placement // from segments
+	cut      []cutPartition
+	rows     map[parley.ConversationID]*row
+	users    map[parley.UserID]userRow
+	subjects map[[16]byte]subjectRow
+	lists    map[listKey]bool                    // true: left
+	at       map[parley.ConversationID]placement // from segments
 }
 
 type cutPartition struct {
@@ -76,6 +79,7 @@ func Folder(fs vfs.FS, dir string) (*Report, error) {
 	f := &folder{
 		fs: fs, dir: dir,
 		rows:  make(map[parley.ConversationID]*row),
+		users: make(map[parley.UserID]userRow), subjects: make(map[[16]byte]subjectRow),
 		lists: make(map[listKey]bool), at: make(map[parley.ConversationID]placement),
 	}
 	f.report.Model = NewModel()
@@ -119,6 +123,7 @@ func (f *folder) run() error {
 		}
 	}
 	f.checkRows()
+	f.checkUsers()
 	return f.readLog()
 }
 
@@ -154,6 +159,7 @@ func (f *folder) readStore() error {
 	}
 	n := int(binary.LittleEndian.Uint32(v[4:]))
 	f.report.Partitions = n
+	f.report.Model.partitions = n
 	f.cut = make([]cutPartition, n)
 	if v, err = f.get('c'); err != nil || v == nil {
 		return err
@@ -171,12 +177,18 @@ func (f *folder) readStore() error {
 }
 
 // partitionOf is FNV-1a over tenant and id.
-func (f *folder) partitionOf(t parley.TenantID, id [16]byte) parley.PartitionID {
+func partitionOf(partitions int, t parley.TenantID, id [16]byte) parley.PartitionID {
 	h := uint64(14695981039346656037)
 	for _, b := range append(binary.LittleEndian.AppendUint32(nil, uint32(t)), id[:]...) {
 		h = (h ^ uint64(b)) * 1099511628211
 	}
-	return parley.PartitionID(h % uint64(f.report.Partitions))
+	return parley.PartitionID(h % uint64(partitions))
+}
+
+// subjectHash is what the row of a subject is found by.
+func subjectHash(t parley.TenantID, subject string) [16]byte {
+	sum := sha256.Sum256(append(binary.LittleEndian.AppendUint32(nil, uint32(t)), subject...))
+	return [16]byte(sum[:16])
 }
 
 func (f *folder) readRows() error {
@@ -186,36 +198,54 @@ func (f *folder) readRows() error {
 			return
 		}
 		p := parley.PartitionID(binary.BigEndian.Uint16(k))
-		table, id := k[2], [16]byte(k[3:19])
-		switch table {
-		case 1:
-			r, err := decodeConversationRow(v)
-			if err != nil {
-				f.report.flaw("row of conversation %v: %v", parley.ConversationID(id), err)
-				return
-			}
-			if want := f.partitionOf(r.tenant, id); want != p {
-				f.report.flaw("row of conversation %v stands in partition %d, belongs to %d", parley.ConversationID(id), p, want)
-			}
-			f.rows[id] = r
-		case 2:
-			x := &fields{b: v[16:]}
-			x.num(1)
-			f.report.Model.settings[p] = settings{uint32(x.num(4)), uint16(x.num(2)), uint16(x.num(2))}
-		case 3:
-			x := &fields{b: v[16:]}
-			x.num(1)
-			u := x.user()
-			x.num(8)
-			t := parley.TenantID(x.num(4))
-			f.report.Model.Users[userKey(t, x.text())] = u
-			if x.short || len(x.b) > 0 {
-				f.report.flaw("row of user %v is of %d bytes", u, len(v))
-			}
-		default:
-			f.report.flaw("row of unknown table %d", table)
+		if int(p) >= f.report.Partitions {
+			f.report.flaw("row of partition %d of %d", p, f.report.Partitions)
+			return
+		}
+		if err := f.readRow(p, k[2], [16]byte(k[3:19]), v); err != nil {
+			f.report.flaw("row %x of table %d: %v", k[3:19], k[2], err)
 		}
 	})
+}
+
+func (f *folder) readRow(p parley.PartitionID, table uint8, id [16]byte, v []byte) error {
+	want := partitionOf(f.report.Partitions, 0, id)
+	switch table {
+	case 1:
+		r, err := decodeConversationRow(v)
+		if err != nil {
+			return err
+		}
+		want = partitionOf(f.report.Partitions, r.tenant, id)
+		f.rows[id] = r
+	case 2:
+		s, err := decodeSettingsRow(v)
+		if err != nil {
+			return err
+		}
+		want = p
+		f.report.Model.settings[p] = s
+	case 3:
+		s, err := decodeSubjectRow(v)
+		if err != nil {
+			return err
+		}
+		s.partition = p
+		f.subjects[id] = s
+	case 4:
+		u, err := decodeUserRow(v)
+		if err != nil {
+			return err
+		}
+		u.partition = p
+		f.users[id] = u
+	default:
+		return errors.New("unknown here")
+	}
+	if want != p {
+		return fmt.Errorf("stands in partition %d, belongs to %d", p, want)
+	}
+	return nil
 }
 
 func (f *folder) readLists() error {
@@ -265,7 +295,7 @@ func (f *folder) seedDirect() {
 			continue
 		}
 		f.report.Model.Apply(&Command{
-			Partition: f.partitionOf(r.tenant, id), Tenant: r.tenant,
+			Partition: partitionOf(f.report.Partitions, r.tenant, id), Tenant: r.tenant,
 			Body: &Create{Conversation: id, Actor: r.members[0].user, Kind: parley.Direct, Users: []parley.UserID{r.members[1].user}},
 		})
 	}

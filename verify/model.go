@@ -14,6 +14,8 @@ type Model struct {
 	Conversations map[parley.ConversationID]*Conversation
 	Users         map[string]parley.UserID // by tenant and subject
 	settings      map[parley.PartitionID]settings
+	taken         map[parley.UserID]bool
+	partitions    int // of the store; 0: not known
 }
 
 // Conversation is everything that ever happened in one.
@@ -69,6 +71,7 @@ func NewModel() *Model {
 		Conversations: make(map[parley.ConversationID]*Conversation),
 		Users:         make(map[string]parley.UserID),
 		settings:      make(map[parley.PartitionID]settings),
+		taken:         make(map[parley.UserID]bool),
 	}
 }
 
@@ -90,14 +93,7 @@ func (m *Model) Apply(c *Command) (parley.Seq, parley.Code) {
 		m.settings[c.Partition] = settings{b.BodyMax, b.GroupMax, b.FanoutMax}
 		return 0, parley.OK
 	case *User:
-		if b.Subject == "" {
-			return 0, parley.BadRequest
-		}
-		key := userKey(c.Tenant, b.Subject)
-		if _, ok := m.Users[key]; !ok {
-			m.Users[key] = b.User
-		}
-		return 0, parley.OK
+		return 0, m.user(c, b)
 	case *Create:
 		return m.create(c, b)
 	case *Add:
@@ -108,12 +104,32 @@ func (m *Model) Apply(c *Command) (parley.Seq, parley.Code) {
 		return m.role(c, b)
 	case *Send:
 		return m.send(c, b)
-	case *Marks:
-		return 0, m.marks(c, b)
+	case *Mark:
+		return 0, m.mark(c, b)
 	case *Prefer:
 		return 0, m.prefer(c, b)
 	}
 	return 0, parley.Unsupported
+}
+
+// user needs both rows of a user in the command's partition.
+func (m *Model) user(c *Command, b *User) parley.Code {
+	if b.Subject == "" {
+		return parley.BadRequest
+	}
+	if m.partitions > 0 && (partitionOf(m.partitions, 0, subjectHash(c.Tenant, b.Subject)) != c.Partition ||
+		partitionOf(m.partitions, 0, b.User) != c.Partition) {
+		return parley.BadRequest
+	}
+	key := userKey(c.Tenant, b.Subject)
+	if _, ok := m.Users[key]; ok {
+		return parley.OK
+	}
+	if m.taken[b.User] {
+		return parley.AlreadyExists
+	}
+	m.Users[key], m.taken[b.User] = b.User, true
+	return parley.OK
 }
 
 func userKey(t parley.TenantID, subject string) string { return fmt.Sprintf("%d/%s", t, subject) }
@@ -208,7 +224,7 @@ func (m *Model) add(c *Command, b *Add) (parley.Seq, parley.Code) {
 	if len(fresh) == 0 {
 		return 0, parley.OK
 	}
-	if conv.size()+len(fresh) > int(m.obeyed(c.Partition).groupMax) {
+	if conv.size()+len(fresh) > int(m.obeyed(c.Partition).groupMax) || conv.places(fresh) > 10_000 {
 		return 0, parley.GroupFull
 	}
 	seq := conv.system(c, b.Actor)
@@ -216,6 +232,17 @@ func (m *Model) add(c *Command, b *Add) (parley.Seq, parley.Code) {
 		conv.join(u, parley.RoleMember, seq)
 	}
 	return seq, parley.OK
+}
+
+// places counts those who have a place, now or since before, with some more.
+func (conv *Conversation) places(more map[parley.UserID]bool) int {
+	n := len(conv.Members)
+	for u := range more {
+		if conv.Members[u] == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (conv *Conversation) size() int {
@@ -344,26 +371,38 @@ func (m *Model) send(c *Command, b *Send) (parley.Seq, parley.Code) {
 	return conv.last(), parley.OK
 }
 
-func (m *Model) marks(c *Command, b *Marks) parley.Code {
-	code := parley.OK
-	for _, k := range b.Marks {
-		conv, who := m.conversation(c, k.Conversation, k.User)
-		switch {
-		case conv == nil:
-			code = parley.NotMember
-		case k.Read > conv.last() || k.Delivered > conv.last():
-			code = parley.BadRequest
-		default:
-			code = parley.OK
-			if len(conv.Members) < int(m.obeyed(c.Partition).fanoutMax) {
-				who.Delivered = max(who.Delivered, k.Delivered, k.Read)
-			}
-			if k.Read > who.Read {
-				who.Read, who.Unread = k.Read, false
+func (m *Model) mark(c *Command, k *Mark) parley.Code {
+	conv, who := m.conversation(c, k.Conversation, k.User)
+	switch {
+	case conv == nil:
+		return parley.NotMember
+	case k.Read > conv.last() || k.Delivered > conv.last():
+		return parley.BadRequest
+	}
+	if ordinal, own := conv.count(k.User, conv.last()); k.Ordinal > ordinal || k.Own > own {
+		return parley.BadRequest
+	}
+	if conv.size() < int(m.obeyed(c.Partition).fanoutMax) {
+		who.Delivered = max(who.Delivered, k.Delivered, k.Read)
+	}
+	if k.Read > who.Read {
+		who.Read, who.Unread = k.Read, false
+	}
+	return parley.OK
+}
+
+// count counts the messages up to a sequence that count, and those of them that
+// are a user's own.
+func (conv *Conversation) count(u parley.UserID, to parley.Seq) (ordinal parley.Ordinal, own uint64) {
+	for _, m := range conv.Messages[:to] {
+		if m.Counts {
+			ordinal++
+			if m.From == u {
+				own++
 			}
 		}
 	}
-	return code
+	return ordinal, own
 }
 
 func (m *Model) prefer(c *Command, b *Prefer) parley.Code {

@@ -360,28 +360,25 @@ func (w *world) send(s *chat.Service, r *room, u int) {
 	w.append(s, r, u, box, fresh)
 }
 
-// append hands drafts to the engine as one batch and notes what is told.
+// append hands drafts over as one batch and notes what is told.
 func (w *world) append(s *chat.Service, r *room, u int, box *outbox, which []int) {
-	b := &engine.Batch{}
+	b := s.NewBatch(func(b *chat.Batch) { w.told(box, which, b) })
 	for _, i := range which {
 		d := &parley.Draft{
 			Conversation: r.id, Stream: box.stream, Number: parley.Number(i + 1), Kind: parley.KindText,
 			Body: []byte(box.drafts[i].body),
 		}
-		c, _, err := s.Command(nil, w.users[u], d)
-		if err != nil {
+		if _, err := b.Send(w.users[u], d); err != nil {
 			return // no member just now; the outbox keeps it
 		}
-		b.Commands = append(b.Commands, c)
 	}
-	if len(b.Commands) == 0 {
+	if b.Len() == 0 {
 		return
 	}
-	b.Done = func(b *engine.Batch) { w.told(box, which, b) }
 	w.mu.Lock()
 	w.waiting++
 	w.mu.Unlock()
-	if err := s.Engine().Append(b); err != nil {
+	if err := b.Append(); err != nil {
 		w.mu.Lock()
 		w.waiting--
 		w.figures.Refused++
@@ -391,16 +388,16 @@ func (w *world) append(s *chat.Service, r *room, u int, box *outbox, which []int
 
 // told is what the network brings back. Once the power is off it brings
 // nothing.
-func (w *world) told(box *outbox, which []int, b *engine.Batch) {
+func (w *world) told(box *outbox, which []int, b *chat.Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting--
 	w.quiet.Broadcast()
-	if w.off || b.Err != nil {
+	if w.off || b.Err() != nil {
 		return
 	}
 	for k, i := range which {
-		d, res := &box.drafts[i], b.Results[k]
+		d, res := &box.drafts[i], b.Outcome(k)
 		switch {
 		case res.Code != parley.OK:
 			w.figures.Refused++
@@ -515,9 +512,9 @@ func (w *world) compare(s *chat.Service, m *verify.Model) error {
 			if err != nil {
 				return fmt.Errorf("%v for %v: %w", id, u.User, err)
 			}
-			if int(st.Last) != len(conv.Messages) || st.Unread != conv.CountUnread(u.User) || st.Marks != (parley.Watermarks{Delivered: who.Delivered, Read: who.Read}) {
+			if int(st.Last) != len(conv.Messages) || st.Unread() != conv.CountUnread(u.User) || st.Marks != (parley.Watermarks{Delivered: who.Delivered, Read: who.Read}) {
 				return fmt.Errorf("%v for %v: node has last %d, unread %d, marks %v; the model %d, %d, %d/%d",
-					id, u.User, st.Last, st.Unread, st.Marks, len(conv.Messages), conv.CountUnread(u.User), who.Delivered, who.Read)
+					id, u.User, st.Last, st.Unread(), st.Marks, len(conv.Messages), conv.CountUnread(u.User), who.Delivered, who.Read)
 			}
 		}
 	}

@@ -16,6 +16,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -165,50 +166,71 @@ func (n *node) read() error {
 	}
 }
 
-// asked is one send of a batch.
+// asked is one line of a batch.
 type asked struct {
 	user, room int
+	send       bool
 	draft      parley.Draft
+	read       parley.Seq
 }
 
 func (n *node) batch(lines []string) error {
-	b := &engine.Batch{}
-	var sends []asked
+	var all []asked
+	b := n.chat.NewBatch(func(b *chat.Batch) { n.done(b, all) })
 	for _, line := range lines {
-		f := strings.SplitN(line, " ", 6)
-		user, room, err := n.place(f)
+		a, err := n.parse(line)
 		if err != nil {
 			return fmt.Errorf("%q: %w", line, err)
 		}
+		if a.send {
+			_, err = b.Send(n.users[a.user], &a.draft)
+		} else {
+			_, err = b.Acknowledge(n.users[a.user], n.acknowledgement(&a))
+		}
 		switch {
-		case f[0] == "m" && len(f) == 4:
-			n.mark(user, room, f[3])
-		case f[0] == "s" && len(f) == 6:
-			a := asked{user, room, parley.Draft{Conversation: n.rooms[room], Kind: parley.KindText, Body: []byte(f[5])}}
-			stream, _ := strconv.ParseUint(f[3], 10, 64)
-			number, _ := strconv.ParseUint(f[4], 10, 32)
-			a.draft.Stream, a.draft.Number = parley.StreamID(stream), parley.Number(number)
-			c, _, err := n.chat.Command(nil, n.users[user], &a.draft)
-			if err != nil {
-				n.refuse(&a, err)
-				continue
-			}
-			b.Commands = append(b.Commands, c)
-			sends = append(sends, a)
+		case errors.Is(err, chat.ErrFacts):
+			n.later <- func() { n.answer(&a, n.chat.Acknowledge(context.Background(), n.users[a.user], n.acknowledgement(&a))) }
+		case err != nil:
+			n.answer(&a, err)
 		default:
-			return fmt.Errorf("cannot read %q", line)
+			all = append(all, a)
 		}
 	}
-	if len(sends) == 0 {
+	if len(all) == 0 {
 		return nil
 	}
-	b.Done = func(b *engine.Batch) { n.done(b, sends) }
-	if err := n.chat.Engine().Append(b); err != nil {
-		for i := range sends {
-			n.refuse(&sends[i], err)
+	if err := b.Append(); err != nil {
+		for i := range all {
+			n.answer(&all[i], err)
 		}
 	}
 	return nil
+}
+
+func (n *node) parse(line string) (a asked, err error) {
+	f := strings.SplitN(line, " ", 6)
+	if a.user, a.room, err = n.place(f); err != nil {
+		return a, err
+	}
+	switch {
+	case f[0] == "m" && len(f) == 4:
+		to, err := strconv.ParseUint(f[3], 10, 64)
+		a.read = parley.Seq(to)
+		return a, err
+	case f[0] == "s" && len(f) == 6:
+		stream, _ := strconv.ParseUint(f[3], 10, 64)
+		number, _ := strconv.ParseUint(f[4], 10, 32)
+		a.send, a.draft = true, parley.Draft{
+			Conversation: n.rooms[a.room], Stream: parley.StreamID(stream), Number: parley.Number(number),
+			Kind: parley.KindText, Body: []byte(f[5]),
+		}
+		return a, nil
+	}
+	return a, fmt.Errorf("unknown")
+}
+
+func (n *node) acknowledgement(a *asked) chat.Acknowledgement {
+	return chat.Acknowledgement{Conversation: n.rooms[a.room], Watermarks: parley.Watermarks{Read: a.read}}
 }
 
 func (n *node) place(f []string) (user, room int, err error) {
@@ -224,41 +246,41 @@ func (n *node) place(f []string) (user, room int, err error) {
 	return user, room, nil
 }
 
-func (n *node) refuse(a *asked, err error) {
-	n.out <- fmt.Sprintf("r %d %d %d %v", a.user, a.room, a.draft.Number, err)
+// answer tells a refusal, or that a mark is durable.
+func (n *node) answer(a *asked, err error) {
+	if err != nil {
+		n.out <- fmt.Sprintf("r %d %d %d %v", a.user, a.room, a.draft.Number, err)
+	} else {
+		n.out <- fmt.Sprintf("k %d %d %d", a.user, a.room, a.read)
+	}
 }
 
-func (n *node) done(b *engine.Batch, sends []asked) {
-	if b.Err != nil {
+func (n *node) sent(a *asked, seq parley.Seq) {
+	n.out <- fmt.Sprintf("a %d %d %d %d", a.user, a.room, a.draft.Number, seq)
+}
+
+func (n *node) done(b *chat.Batch, all []asked) {
+	if b.Err() != nil {
 		return // unknown: say nothing
 	}
-	for i := range sends {
-		a, r := &sends[i], b.Results[i]
-		if r.Code == parley.OK && !r.Repeat {
-			n.out <- fmt.Sprintf("a %d %d %d %d", a.user, a.room, a.draft.Number, r.Seq)
-			continue
-		}
-		n.later <- func() {
-			receipt, err := n.chat.Receipt(context.Background(), n.users[a.user], &a.draft, r)
-			if err != nil {
-				n.refuse(a, err)
-				return
+	for i := range all {
+		a, o := &all[i], b.Outcome(i)
+		switch {
+		case o.Code != parley.OK:
+			n.answer(a, o.Code)
+		case !a.send:
+			n.answer(a, nil)
+		case !o.Repeat:
+			n.sent(a, o.Seq)
+		default:
+			n.later <- func() {
+				receipt, err := n.chat.Repeated(context.Background(), n.users[a.user], &a.draft)
+				if err != nil {
+					n.answer(a, err)
+					return
+				}
+				n.sent(a, receipt.Seq)
 			}
-			n.out <- fmt.Sprintf("a %d %d %d %d", a.user, a.room, a.draft.Number, receipt.Seq)
 		}
-	}
-}
-
-func (n *node) mark(user, room int, read string) {
-	to, _ := strconv.ParseUint(read, 10, 64)
-	n.later <- func() {
-		err := n.chat.Acknowledge(context.Background(), n.users[user], chat.Acknowledgement{
-			Conversation: n.rooms[room], Watermarks: parley.Watermarks{Read: parley.Seq(to)},
-		})
-		if err != nil {
-			n.out <- fmt.Sprintf("r %d %d 0 %v", user, room, err)
-			return
-		}
-		n.out <- fmt.Sprintf("k %d %d %d", user, room, to)
 	}
 }
