@@ -22,11 +22,12 @@ const (
 	DiskInApply         Name = "disk-in-apply"
 	DeleteBeforeCommit  Name = "delete-before-commit"
 	NumberOutOfOrder    Name = "number-out-of-order"
+	PushDropped         Name = "push-dropped"
 )
 
 // All lists the faults in the order of docs/TESTING.md.
 var All = []Name{
 	CutBeforeSegment, CutPastLog, LinkedAgain, ReplaySkipped, AckBeforeWrite,
 	DirSyncForgotten, EpochReused, TwoFramesInOneWrite, OptionInApply,
-	DiskInApply, DeleteBeforeCommit, NumberOutOfOrder,
+	DiskInApply, DeleteBeforeCommit, NumberOutOfOrder, PushDropped,
 }

@@ -8,5 +8,5 @@ import (
 
 func Example() {
 	fmt.Println(len(mutant.All))
-	// Output: 12
+	// Output: 13
 }
