@@ -277,6 +277,9 @@ func TestDialUsesTheLocalAddress(t *testing.T) {
 }
 
 func TestConnReadsAndWritesWithoutAllocating(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector allocates")
+	}
 	c, e := dialed(t, wire.Binary)
 	_, _ = c.Read()
 	conversation, text := make([]byte, 16), strings.Repeat("x", 200)
