@@ -103,13 +103,18 @@ type Member struct {
 // Members lists the members of a conversation to one of them.
 func (s *Service) Members(by parley.Identity, c parley.ConversationID) ([]Member, error) {
 	var list []Member
-	if !s.viewMember(by, c, func(row *conversation, _ *member, _ parley.Seq) {
+	found := false
+	s.viewPlace(by, c, func(row *conversation, m *member, _ parley.Seq) {
+		if found = m.role != 0; !found {
+			return
+		}
 		for i := range row.members {
 			if m := &row.members[i]; m.role != 0 {
-				list = append(list, Member{m.user, m.role, parley.Watermarks{Delivered: m.delivered, Read: m.read}})
+				list = append(list, Member{m.user, m.role, m.marks()})
 			}
 		}
-	}) {
+	})
+	if !found {
 		return nil, parley.NotMember
 	}
 	return list, nil

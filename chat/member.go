@@ -46,7 +46,7 @@ func (m *Machine) add(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resul
 		tx.Touch(u, id)
 	}
 	m.changed(tx, id, row)
-	m.tell(tx, Told{Conversation: id, Seq: seq, Ordinal: row.ordinal, Version: row.version, command: c}, row)
+	m.tell(tx, Told{Conversation: id, Seq: seq, Ordinal: row.ordinal, Version: row.version, command: c, regrouped: true}, row)
 	return engine.Result{Seq: seq, Version: row.version}
 }
 
@@ -98,7 +98,7 @@ func (m *Machine) remove(tx *engine.Tx, c *engine.Command, d *decoder) engine.Re
 	m.changed(tx, id, row)
 	gone.left = row.version
 	tx.Leave(who, id)
-	m.tell(tx, Told{Conversation: id, Seq: seq, Ordinal: row.ordinal, Version: row.version, command: c, also: who}, row)
+	m.tell(tx, Told{Conversation: id, Seq: seq, Ordinal: row.ordinal, Version: row.version, command: c, also: who, regrouped: true}, row)
 	return engine.Result{Seq: seq, Version: row.version}
 }
 

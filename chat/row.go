@@ -197,6 +197,10 @@ const intervalsMax = 200
 // group with endless coming and going must not grow one without end.
 const placesMax = 10_000
 
+func (m *member) marks() parley.Watermarks {
+	return parley.Watermarks{Delivered: m.delivered, Read: m.read}
+}
+
 // counts are what a member's unread count follows from.
 func (c *conversation) counts(m *member) parley.Counts {
 	return parley.Counts{Ordinal: c.ordinal, ReadOrdinal: m.ordinal, Own: m.own, OwnAtRead: m.ownAtRead}

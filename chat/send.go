@@ -115,14 +115,16 @@ func (s *Service) Sent(ctx context.Context, from parley.Identity, c parley.Conve
 			newest, _ = row.members[i].streams.Known(stream)
 		}
 	})
-	if newest.Seq > 0 {
-		if n > newest.Last {
-			return parley.Message{}, parley.ResendUnknown
-		}
-		within.To = newest.Seq - parley.Seq(newest.Last-n)
-		return q.narrow(ctx, within, newest.Last)
+	switch {
+	case newest.Seq == 0:
+		return q.walk(ctx, within)
+	case n > newest.Last:
+		return parley.Message{}, parley.ResendUnknown
+	case n == newest.Last:
+		return q.walk(ctx, parley.SeqRange{From: newest.Seq, To: newest.Seq})
 	}
-	return q.walk(ctx, within)
+	within.To = newest.Seq - parley.Seq(newest.Last-n)
+	return q.narrow(ctx, within, newest.Last)
 }
 
 // search looks for one send in a conversation.
@@ -135,19 +137,20 @@ type search struct {
 	number       parley.Number
 }
 
-// narrow uses that the numbers of a stream rise with the sequences: it looks
+// narrow uses that the numbers of a stream rise with the sequences: it looks at
+// the end of the range, for what is sent again was mostly sent just now, then
 // where the number would stand if they rose evenly, and again on the side where
 // it must be. newest is the stream's number at the end of the range or behind.
 func (q *search) narrow(ctx context.Context, within parley.SeqRange, newest parley.Number) (parley.Message, error) {
 	oldest := parley.Number(0)
+	page := parley.SeqRange{From: within.To - min(within.To, sentPage) + 1, To: within.To}
 	for within.Len() > 2*sentPage {
-		share := uint64(q.number-oldest) * within.Len() / (uint64(newest-oldest) + 1)
-		middle := within.From + parley.Seq(share)
-		page := parley.SeqRange{From: max(within.From, middle-min(middle, sentPage/2)), To: min(within.To, middle+sentPage/2)}
 		found, near, err := q.read(ctx, page)
 		switch {
 		case err != nil || found.Seq > 0:
 			return found, err
+		case near.Seq == 0 && page.To == within.To:
+			within.To = page.From - 1
 		case near.Seq == 0:
 			return q.walk(ctx, within) // the stream is silent here
 		case near.Number > q.number:
@@ -155,6 +158,9 @@ func (q *search) narrow(ctx context.Context, within parley.SeqRange, newest parl
 		default:
 			within.From, oldest = near.Seq+parley.Seq(q.number-near.Number), near.Number
 		}
+		share := uint64(q.number-oldest) * within.Len() / (uint64(newest-oldest) + 1)
+		middle := within.From + parley.Seq(share)
+		page = parley.SeqRange{From: max(within.From, middle-min(middle, sentPage/2)), To: min(within.To, middle+sentPage/2)}
 	}
 	return q.walk(ctx, within)
 }

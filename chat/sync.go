@@ -1,7 +1,7 @@
 package chat
 
 import (
-	"encoding/binary"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,7 +26,8 @@ type State struct {
 	Peer         Member            // the other one of a direct conversation
 
 	// Left says that the user belongs no longer. What is older stays readable
-	// by History; the other fields are empty but Changed, by the hour.
+	// by History; of the other fields only Conversation, Version, of the moment
+	// he left, and Changed, by the hour, are set.
 	Left bool
 }
 
@@ -53,33 +54,52 @@ const SyncMax = 200
 // tombstones is how long a conversation that was left is told of.
 const tombstones = 90 * 24 * time.Hour
 
-// A cursor, little-endian: incarnation (8), since (8), until (8), and of the
-// last conversation listed its change (8) and id (16). since is the stamp from
-// which changes are told; until is the next sync's since; a zero change means
-// that the listing has not begun.
+// A cursor, little-endian: version (1), flags (1), incarnation (8), since (8),
+// until (8), and of the last conversation listed its change (8) and id (16).
+// since is the stamp from which changes are told; until is the next listing's
+// since; a zero change means that the listing has not begun. The flag says that
+// the listing, or one that this one completes, tells all there is.
 type cursor struct {
+	whole        bool
 	incarnation  parley.Incarnation
 	since, until int64
 	changed      int64
 	conversation parley.ConversationID
 }
 
-const cursorSize = 4*8 + 16
+const (
+	cursorVersion = 1
+	cursorSize    = 2 + 4*8 + 16
+)
+
+// stale reports whether what was left since may be forgotten, so that the whole
+// list must be told.
+func (c cursor) stale() bool { return c.since == 0 || c.since < c.until-tombstones.Microseconds() }
 
 func (c cursor) encode() Cursor {
-	b := binary.LittleEndian.AppendUint64(nil, uint64(c.incarnation))
-	b = binary.LittleEndian.AppendUint64(b, uint64(c.since))
-	b = binary.LittleEndian.AppendUint64(b, uint64(c.until))
-	b = binary.LittleEndian.AppendUint64(b, uint64(c.changed))
+	b := make([]byte, 0, cursorSize)
+	b = append(b, cursorVersion, 0)
+	if c.whole {
+		b[1] = 1
+	}
+	b = appendU64(b, uint64(c.incarnation))
+	b = appendU64(b, uint64(c.since))
+	b = appendU64(b, uint64(c.until))
+	b = appendU64(b, uint64(c.changed))
 	return append(b, c.conversation[:]...)
 }
 
+// decode reads a cursor. One of another version is none at all.
 func (b Cursor) decode() (cursor, error) {
+	if len(b) == 0 || b[0] != cursorVersion {
+		return cursor{}, nil
+	}
 	if len(b) != cursorSize {
 		return cursor{}, fmt.Errorf("%w: cursor of %d bytes", parley.BadRequest, len(b))
 	}
-	d := decoder{b: b}
+	d := decoder{b: b[2:]}
 	return cursor{
+		whole:       b[1] == 1,
 		incarnation: parley.Incarnation(d.u64()), since: int64(d.u64()), until: int64(d.u64()),
 		changed: int64(d.u64()), conversation: d.conversation(),
 	}, nil
@@ -88,100 +108,134 @@ func (b Cursor) decode() (cursor, error) {
 // Sync tells a device which conversations may have changed since its cursor. An
 // empty cursor, one from before a restore and one from the future tell
 // everything.
+//
+// A change while a listing is under way moves its conversation to the front,
+// where the listing has been already. So one of several pages is followed by
+// another, of what changed since its first page, until nothing did.
 func (s *Service) Sync(by parley.Identity, from Cursor, limit int) (SyncPage, error) {
-	at := cursor{}
-	if len(from) > 0 {
-		var err error
-		if at, err = from.decode(); err != nil {
-			return SyncPage{}, err
-		}
+	at, err := from.decode()
+	if err != nil {
+		return SyncPage{}, err
 	}
+	// Asked for before any row is looked at: what is stamped below it stands in
+	// the rows.
 	floor := s.engine.Floor()
 	if at.incarnation != s.engine.Incarnation() || at.since > floor {
 		at = cursor{incarnation: s.engine.Incarnation()}
 	}
-	if at.changed == 0 {
+	began := at.changed != 0
+	if !began {
 		at.until = floor
+		at.whole = at.whole || at.stale()
 	}
+	lines, moved := s.lines(by, at)
 	limit = min(max(limit, 1), SyncMax)
-	states := s.changed(by, at)
 	page := SyncPage{Incarnation: at.incarnation}
-	if len(states) > limit {
-		states, page.More = states[:limit], true
-	}
-	page.Conversations = states
-	if page.More {
-		last := states[len(states)-1]
-		at.changed, at.conversation = last.Changed.UnixMicro(), last.Conversation
-	} else {
-		page.Authoritative = at.since < floor-tombstones.Microseconds()
+	switch {
+	case len(lines) > limit:
+		lines, page.More = lines[:limit], true
+		last := lines[limit-1]
+		at.changed, at.conversation = last.changed, last.conversation
+	case began && moved:
+		page.More = true
+		at = cursor{whole: at.whole, incarnation: at.incarnation, since: at.until}
+	default:
+		page.Authoritative = at.whole
 		at = cursor{incarnation: at.incarnation, since: at.until}
 	}
 	page.Cursor = at.encode()
+	page.Conversations = make([]State, len(lines))
+	for i, l := range lines {
+		st, _ := s.state(by, l.conversation)
+		if st.Left {
+			st.Changed = timeOf(l.changed)
+		}
+		page.Conversations[i] = st
+	}
 	return page, nil
 }
 
-// changed lists what a page may hold, in the order newest first.
-func (s *Service) changed(by parley.Identity, at cursor) []State {
-	var states []State
-	for _, l := range s.engine.Conversations(by.User) {
-		st, ok := s.state(by, l.Conversation)
-		if !ok || l.Left {
-			st = State{Conversation: l.Conversation, Left: true, Changed: timeOf(int64(l.Hour) * 3_600_000_000)}
-			// By the hour: what happened within the hour of since may be new.
-			if int64(l.Hour+1)*3_600_000_000 <= at.since || at.since < s.engine.Floor()-tombstones.Microseconds() {
+// line is a conversation of a listing, before its state is looked at.
+type line struct {
+	changed      int64
+	conversation parley.ConversationID
+}
+
+const hourMicros = 3_600_000_000
+
+// lines are what a listing has yet to tell, newest first. moved says that
+// something changed since it began.
+func (s *Service) lines(by parley.Identity, at cursor) (lines []line, moved bool) {
+	for _, listed := range s.engine.Conversations(by.User) {
+		l := line{conversation: listed.Conversation}
+		newest, member := s.changedAt(by, listed.Conversation)
+		if member && !listed.Left {
+			l.changed = newest
+		} else {
+			if at.stale() {
 				continue
 			}
-		} else if st.Changed.UnixMicro() < at.since {
+			// By the hour: what happened within the hour of since may be new.
+			l.changed = int64(listed.Hour) * hourMicros
+			newest = l.changed + hourMicros - 1
+		}
+		if newest < at.since {
 			continue
 		}
-		states = append(states, st)
-	}
-	slices.SortFunc(states, func(a, b State) int {
-		return -compareChange(a.Changed.UnixMicro(), a.Conversation, b.Changed.UnixMicro(), b.Conversation)
-	})
-	if at.changed == 0 {
-		return states
-	}
-	i, _ := slices.BinarySearchFunc(states, at, func(st State, at cursor) int {
-		return -compareChange(st.Changed.UnixMicro(), st.Conversation, at.changed, at.conversation)
-	})
-	for i < len(states) && states[i].Changed.UnixMicro() == at.changed && states[i].Conversation == at.conversation {
-		i++
-	}
-	return states[i:]
-}
-
-func compareChange(a int64, c parley.ConversationID, b int64, d parley.ConversationID) int {
-	if a != b {
-		if a < b {
-			return -1
+		moved = moved || newest >= at.until
+		if at.changed == 0 || l.compare(line{at.changed, at.conversation}) < 0 {
+			lines = append(lines, l)
 		}
-		return 1
 	}
-	return strings.Compare(string(c[:]), string(d[:]))
+	slices.SortFunc(lines, func(a, b line) int { return b.compare(a) })
+	return lines, moved
 }
 
-// state reports false for a conversation to which the user does not belong.
+// changedAt is the stamp of a conversation's newest change, for its members.
+func (s *Service) changedAt(by parley.Identity, c parley.ConversationID) (changed int64, ok bool) {
+	s.viewPlace(by, c, func(row *conversation, m *member, _ parley.Seq) { changed, ok = row.changed, m.role != 0 })
+	return changed, ok
+}
+
+// compare orders lines by change, and those of one stamp by conversation.
+func (l line) compare(o line) int {
+	if c := cmp.Compare(l.changed, o.changed); c != 0 {
+		return c
+	}
+	return strings.Compare(string(l.conversation[:]), string(o.conversation[:]))
+}
+
+// state reports false for a conversation to which the user does not belong. If he
+// did once, the state says with which version he left.
 func (s *Service) state(by parley.Identity, c parley.ConversationID) (st State, ok bool) {
-	ok = s.viewMember(by, c, func(row *conversation, m *member, last parley.Seq) {
-		st = State{
-			Conversation: c, Kind: row.kind, Title: row.title, Last: last, Version: row.version,
-			Changed: timeOf(row.changed), Counts: row.counts(m), MarkedUnread: m.unread, Role: m.role,
-			Marks: parley.Watermarks{Delivered: m.delivered, Read: m.read},
-		}
-		if m.muted > 0 {
-			st.MutedUntil = timeOf(m.muted)
-		}
-		if row.kind == parley.Direct {
-			for i := range row.members {
-				if o := &row.members[i]; o.user != by.User {
-					st.Peer = Member{o.user, o.role, parley.Watermarks{Delivered: o.delivered, Read: o.read}}
-				}
-			}
+	st = State{Conversation: c, Left: true}
+	s.viewPlace(by, c, func(row *conversation, m *member, last parley.Seq) {
+		if ok = m.role != 0; ok {
+			st = stateOf(c, row, m, last)
+		} else {
+			st.Version = m.left
 		}
 	})
 	return st, ok
+}
+
+func stateOf(c parley.ConversationID, row *conversation, m *member, last parley.Seq) State {
+	st := State{
+		Conversation: c, Kind: row.kind, Title: row.title, Last: last, Version: row.version,
+		Changed: timeOf(row.changed), Counts: row.counts(m), MarkedUnread: m.unread, Role: m.role,
+		Marks: m.marks(),
+	}
+	if m.muted > 0 {
+		st.MutedUntil = timeOf(m.muted)
+	}
+	if row.kind == parley.Direct {
+		for i := range row.members {
+			if o := &row.members[i]; o.user != m.user {
+				st.Peer = Member{o.user, o.role, o.marks()}
+			}
+		}
+	}
+	return st
 }
 
 // State is what a list shows of one conversation. Who is no member is told

@@ -21,10 +21,11 @@ type Told struct {
 	// It is valid until Deliver returns.
 	To []parley.UserID
 
-	command  *engine.Command // valid inside Apply
-	also     parley.UserID   // told, though no member any longer
-	only     parley.UserID   // told alone
-	from, to int             // of To, in effects.users
+	command   *engine.Command // valid inside Apply
+	also      parley.UserID   // told, though no member any longer
+	only      parley.UserID   // told alone
+	regrouped bool            // members joined or left with it
+	from, to  int             // of To, in effects.users
 }
 
 // Deliverer passes on what was applied to those who are online. It is called by
@@ -33,12 +34,24 @@ type Deliverer interface {
 	Deliver(told []Told)
 }
 
-// effects gathers what one group of the log has to tell. Its slices are used
-// again for the next.
+// effects gathers what one group of the log has to tell. Its memory is used again
+// for the next.
 type effects struct {
 	told  []Told
 	users []parley.UserID
+	lists map[parley.ConversationID]list // of large conversations, in this group
 }
+
+// list is where a conversation's members stand in effects.users.
+type list struct{ from, to int }
+
+// A conversation of so many members is listed once for a whole group of the log,
+// unless they change: a group may hold thousands of its messages. Lists of more
+// than usersKeptMax are not kept for the next group.
+const (
+	listedOnceMin = 16
+	usersKeptMax  = 1 << 20
+)
 
 // tell notes something for the recipients at this point of the log.
 func (m *Machine) tell(tx *engine.Tx, t Told, row *conversation) {
@@ -46,26 +59,46 @@ func (m *Machine) tell(tx *engine.Tx, t Told, row *conversation) {
 		return
 	}
 	x := m.effects
-	t.from = len(x.users)
-	if !t.only.IsZero() {
-		x.users = append(x.users, t.only)
+	if t.only.IsZero() {
+		t.from, t.to = x.members(&t, row)
 	} else {
-		for i := range row.members {
-			if row.members[i].role != 0 {
-				x.users = append(x.users, row.members[i].user)
-			}
-		}
-		if !t.also.IsZero() {
-			x.users = append(x.users, t.also)
-		}
+		t.from = len(x.users)
+		x.users = append(x.users, t.only)
+		t.to = len(x.users)
 	}
-	t.to = len(x.users)
 	if t.Seq > 0 {
 		t.Message, _ = view(t.Conversation, &engine.Message{Seq: t.Seq, Ordinal: t.Ordinal, Command: *t.command})
 		t.Message.At = timeOf(tx.Time())
 	}
 	t.Tenant, t.command = row.tenant, nil
 	x.told = append(x.told, t)
+}
+
+// members lists the members of a conversation, and who else is told.
+func (x *effects) members(t *Told, row *conversation) (from, to int) {
+	once := row.present >= listedOnceMin && t.also.IsZero()
+	if l, ok := x.lists[t.Conversation]; ok && once && !t.regrouped {
+		return l.from, l.to
+	}
+	from = len(x.users)
+	for i := range row.members {
+		if row.members[i].role != 0 {
+			x.users = append(x.users, row.members[i].user)
+		}
+	}
+	if !t.also.IsZero() {
+		x.users = append(x.users, t.also)
+	}
+	to = len(x.users)
+	switch {
+	case once && x.lists == nil:
+		x.lists = map[parley.ConversationID]list{t.Conversation: {from, to}}
+	case once:
+		x.lists[t.Conversation] = list{from, to}
+	default:
+		delete(x.lists, t.Conversation)
+	}
+	return from, to
 }
 
 // deliver hands over what was gathered.
@@ -79,5 +112,9 @@ func (x *effects) deliver(to Deliverer) {
 	}
 	to.Deliver(x.told)
 	clear(x.told)
+	clear(x.lists)
 	x.told, x.users = x.told[:0], x.users[:0]
+	if cap(x.users) > usersKeptMax {
+		x.users = nil
+	}
 }
