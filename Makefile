@@ -22,3 +22,7 @@ fmt: ## format every Go file
 lint: ## staticcheck, and doc comments on all that is exported
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
 	$(GO) test -count=1 -run "TestEverythingIsDocumented|TestImportsGoDown" .
+
+.PHONY: bench-chat
+bench-chat: ## measure, and write docs/bench/chat-*
+	scripts/bench-chat.sh
