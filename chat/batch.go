@@ -98,7 +98,7 @@ func (b *Batch) Acknowledge(id parley.Identity, a Acknowledgement) (at int, err 
 	switch {
 	case err != nil:
 		return 0, err
-	case !l.rest.Empty():
+	case l.asks():
 		return 0, ErrFacts
 	case !l.raises:
 		b.items = append(b.items, item{command: noCommand, version: l.version})

@@ -106,7 +106,7 @@ type lookup struct {
 	version   parley.Version // of the conversation
 	raises    bool           // else it is no news
 
-	// rest is what to read, empty if the facts are known: always the message
+	// rest is what to read, from 0 if the facts are known: always the message
 	// marked read, for its ordinal.
 	rest parley.SeqRange
 	side side
@@ -119,6 +119,9 @@ const (
 	before side = iota + 1 // from his present mark to the one read: added to mark.own
 	behind                 // behind the one read: taken from mark.own
 )
+
+// asks reports whether the log must be read for the facts.
+func (l *lookup) asks() bool { return l.rest.From != 0 }
 
 func (l *lookup) command(id parley.Identity, body []byte) engine.Command {
 	return engine.Command{Partition: l.partition, Kind: kindMark, Version: commandVersion, Tenant: id.Tenant, Body: body}
@@ -200,7 +203,7 @@ func (l *lookup) countBack(v *engine.View, slot *engine.Slot) bool {
 
 // read completes the facts from the log.
 func (s *Service) read(ctx context.Context, l *lookup) error {
-	if l.rest.Empty() {
+	if !l.asks() {
 		return nil
 	}
 	for m, err := range s.engine.Read(ctx, l.partition, l.conversation, l.rest) {

@@ -1,9 +1,9 @@
 package chat
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/engine"
@@ -150,11 +150,23 @@ func (m *member) decode(d *decoder) error {
 	return err
 }
 
-// find is the place of a user among the members, whether he belongs or did.
+// find is the place of a user among the members, whether he belongs or did. It
+// is a search by hand because slices.BinarySearchFunc would copy a member, to
+// the heap, at every step.
 func (c *conversation) find(u parley.UserID) (int, bool) {
-	return slices.BinarySearchFunc(c.members, u, func(m member, u parley.UserID) int {
-		return strings.Compare(string(m.user[:]), string(u[:]))
-	})
+	from, to := 0, len(c.members)
+	for from < to {
+		middle := (from + to) / 2
+		switch order := bytes.Compare(c.members[middle].user[:], u[:]); {
+		case order == 0:
+			return middle, true
+		case order < 0:
+			from = middle + 1
+		default:
+			to = middle
+		}
+	}
+	return from, false
 }
 
 // member is a user's place, nil if he is no member now.
