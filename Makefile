@@ -6,7 +6,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: vet ## pass the tests, as CI does
+test: vet generate-check ## pass the tests, as CI does
 	$(GO) test -race ./...
 
 .PHONY: vet
@@ -17,6 +17,14 @@ vet: ## go vet and formatting
 .PHONY: fmt
 fmt: ## format every Go file
 	gofmt -w .
+
+.PHONY: generate
+generate: ## make the generated code anew
+	scripts/generate.sh
+
+.PHONY: generate-check
+generate-check: ## fail when the generated code is not that of its schema
+	scripts/generate.sh --check
 
 .PHONY: lint
 lint: ## staticcheck, and doc comments on all that is exported

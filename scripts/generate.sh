@@ -1,7 +1,14 @@
 #!/usr/bin/env bash
-# Makes the generated code anew: wire/*.pb.go from wire/parley.proto.
+# Makes the generated code anew: wire/*.pb.go from wire/parley.proto. With
+# --check, only fails when that would change it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+out=.
+if [ "${1:-}" = --check ]; then
+	out=$(mktemp -d)
+	trap 'rm -rf "$out"' EXIT
+fi
 
 scripts/tools.sh protoc
 go build -o bin/ google.golang.org/protobuf/cmd/protoc-gen-go github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto
@@ -12,10 +19,21 @@ for message in Request Send Acknowledge Mark ServerMessage Sent Message MarksCha
 	pooled+=(--go-vtproto_opt="pool=github.com/parleychat/parley/wire.$message")
 done
 protoc --plugin=bin/protoc-gen-go --plugin=bin/protoc-gen-go-vtproto \
-	--go_out=. --go_opt=paths=source_relative \
-	--go-vtproto_out=. --go-vtproto_opt=paths=source_relative,features=marshal+unmarshal+unmarshal_unsafe+size+pool \
+	--go_out="$out" --go_opt=paths=source_relative \
+	--go-vtproto_out="$out" --go-vtproto_opt=paths=source_relative,features=marshal+unmarshal+unmarshal_unsafe+size+pool \
 	"${pooled[@]}" wire/parley.proto
+
+# What a reader does not know it reads over. The generated code would keep it,
+# which costs memory that strangers choose, and keep it unchecked: a group with a
+# wrong end makes whoever prints the message panic.
+sed -i '/m.unknownFields = append(m.unknownFields, /d' "$out/wire/parley_vtproto.pb.go"
 
 # protoc only parses the schema here, so any version of it makes the same code.
 # Its own is not written down, or each machine would make another file.
-sed -i '/^\/\/ \tprotoc  *v[0-9.]*$/d' wire/parley.pb.go
+sed -i '/^\/\/ \tprotoc  *v[0-9.]*$/d' "$out/wire/parley.pb.go"
+
+if [ "$out" != . ]; then
+	for file in "$out"/wire/*.pb.go; do
+		diff -u "wire/$(basename "$file")" "$file" || { echo 'run: make generate' >&2; exit 1; }
+	done
+fi

@@ -71,19 +71,17 @@ func (r *Reassembler) next(b []byte) (m Frame, n int, err error) {
 	if n == 0 || err != nil {
 		return Frame{}, 0, err
 	}
-	payload := b[n:]
-	if len(payload) > h.Length {
-		payload = payload[:h.Length:h.Length]
-	}
+	size := min(len(b)-n, h.Length)
+	payload := b[n : n+size : n+size]
 	if err := r.take(h, payload); err != nil {
 		return Frame{}, 0, err
 	}
-	if len(payload) < h.Length {
+	if size < h.Length {
 		return Frame{}, 0, nil
 	}
 	r.seen = 0
 	m, err = r.finish(h, payload)
-	return m, n + h.Length, err
+	return m, n + size, err
 }
 
 // admit judges a frame by as much of its header as has come.

@@ -38,9 +38,11 @@ type RequestDecoder struct {
 }
 
 // Decode reads all requests of one WebSocket message, and checks their shape:
-// in each exactly one body is set, a conversation is 16 bytes, text is UTF-8,
-// lists are within ListMax. What they ask for is for others to judge. A message
-// with one bad request, or with none at all, is ErrBadMessage as a whole.
+// in each at most one body is set, a conversation is 16 bytes, text is UTF-8,
+// lists are within ListMax. What they ask for is for others to judge, also where
+// no body is set: so looks what only a newer server knows, and its client gets
+// an answer. A message with one bad request, or with none at all, is
+// ErrBadMessage as a whole.
 //
 // The requests and all in them are valid until the next Decode, and only while
 // the payload is unchanged: they point into it.
@@ -138,9 +140,8 @@ func decodeJSONRequests(payload []byte) ([]*Request, error) {
 var (
 	errNone         = errors.New("there is none")
 	errTooMany      = fmt.Errorf("more than %d", RequestsPerFrameMax)
-	errBodies       = errors.New("not exactly one body is set")
+	errBodies       = errors.New("more than one body is set")
 	errConversation = errors.New("a conversation is 16 bytes")
-	errTextAndData  = errors.New("text and data are set at once")
 	errNotUTF8      = errors.New("text is not UTF-8")
 	errLongList     = fmt.Errorf("a list is longer than %d", ListMax)
 )
@@ -191,16 +192,13 @@ func (r *Request) check() error {
 	if b := r.FindSent; b != nil {
 		note(checkConversation(b.Conversation))
 	}
-	if bodies != 1 {
+	if bodies > 1 {
 		return errBodies
 	}
 	return err
 }
 
 func (s *Send) check() error {
-	if s.Text != "" && len(s.Data) > 0 {
-		return errTextAndData
-	}
 	return either(checkConversation(s.Conversation), checkText(s.Text))
 }
 
@@ -251,7 +249,7 @@ func checkList(users []string) error {
 	return nil
 }
 
-// either is the first of two errors that is one.
+// either is the first error of two.
 func either(a, b error) error {
 	if a != nil {
 		return a
