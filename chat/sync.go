@@ -43,8 +43,8 @@ type SyncPage struct {
 	// otherwise.
 	Cursor Cursor
 	More   bool
-	// Authoritative, on a last page: all there is has been listed. What the
-	// device holds besides is gone.
+	// Authoritative, on a last page: all there is has been listed since the
+	// listing began. What the device holds besides is gone.
 	Authoritative bool
 }
 
