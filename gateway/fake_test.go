@@ -64,7 +64,7 @@ func connect(t testing.TB, s *Server, name string, p wire.Subprotocol, expires t
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{t: t, session: c, protocol: p, events: make(chan func(), 1024), over: make(chan struct{})}
+	f := &fake{t: t, session: c, protocol: p, frames: wire.Reassembler{Limit: serverFrameMax}, events: make(chan func(), 1024), over: make(chan struct{})}
 	go f.run()
 	f.do(func() { c.open(f) })
 	s.Flush()
