@@ -82,12 +82,16 @@ func (b *batch) write(c *client.Conn) error {
 	if len(b.out) == 0 {
 		return nil
 	}
-	err := c.Write(b.out...)
+	defer b.reset()
+	return c.Write(b.out...)
+}
+
+// reset empties the batch.
+func (b *batch) reset() {
 	for _, r := range b.marks[:b.used] {
 		b.free = append(b.free, r.Acknowledge.Marks...)
 		r.Acknowledge.Marks = r.Acknowledge.Marks[:0]
 	}
 	clear(b.out)
 	b.out, b.bytes, b.sent, b.used = b.out[:0], 0, 0, 0
-	return err
 }

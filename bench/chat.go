@@ -23,6 +23,7 @@ type run struct {
 	began   time.Time
 
 	users         []*user
+	senders       []*user // those with a conversation
 	conversations []conversation
 	byID          map[parley.ConversationID]int32
 
@@ -38,6 +39,7 @@ type run struct {
 	backingOff atomic.Int64 // users that were refused something
 
 	readers sync.WaitGroup
+	giveUp  context.CancelCauseFunc
 }
 
 // Chat runs the scenario of direct conversations, and judges it. It returns an
@@ -50,6 +52,8 @@ func Chat(ctx context.Context, o ChatOptions) (*Report, error) {
 	}
 	r := newRun(o)
 	defer r.close()
+	ctx, r.giveUp = context.WithCancelCause(ctx)
+	defer r.giveUp(nil)
 	metrics := map[string]float64{}
 	if err := r.connect(ctx, metrics); err != nil {
 		return nil, err
@@ -94,6 +98,11 @@ func newRun(o ChatOptions) *run {
 			u.places = append(u.places, place{int32(i), uint8(side)})
 		}
 		r.users[a].creates = append(r.users[a].creates, int32(i))
+	}
+	for _, u := range r.users {
+		if len(u.places) > 0 {
+			r.senders = append(r.senders, u)
+		}
 	}
 	return r
 }
@@ -170,10 +179,10 @@ func (u *user) connect(ctx context.Context, token func(context.Context, string) 
 	}
 	w := conn.Welcome()
 	u.conn, u.stream, u.frameMax = conn, w.Stream, int(w.FrameMax)
-	u.inFlightMax = min(int(w.RequestsMax), slotsMax)
+	u.inFlightMax = min(int(w.RequestsMax), slotsMax) / 2
 	switch o := &u.run.options; {
 	case o.InFlight > u.inFlightMax:
-		return fmt.Errorf("in flight: the server takes at most %d requests at once", u.inFlightMax)
+		return fmt.Errorf("in flight: the server takes at most %d requests at once, and half of them for watermarks", w.RequestsMax)
 	case o.Size > int(w.BodyMax):
 		return fmt.Errorf("size: the server takes at most %d bytes", w.BodyMax)
 	}
@@ -214,6 +223,9 @@ func (r *run) create(ctx context.Context, metrics map[string]float64) error {
 // pause waits a little, sends again what was refused, and gives up where a
 // connection is gone before the load.
 func (r *run) pause(ctx context.Context, d time.Duration) error {
+	if r.backingOff.Load() > 0 {
+		d = min(d, backOff)
+	}
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -271,15 +283,13 @@ func (r *run) load(ctx context.Context) (before, after usage, err error) {
 	defer bar.end()
 	err = r.wait(ctx, from, bar, start)
 	if err == nil {
-		before, err = readUsage(o.Server.pid())
+		before, err = o.Server.usage(ctx)
 	}
 	if err == nil {
-		before.flushes = o.Server.flushes(ctx)
 		err = r.wait(ctx, until, bar, start)
 	}
 	if err == nil {
-		after, err = readUsage(o.Server.pid())
-		after.flushes = o.Server.flushes(ctx)
+		after, err = o.Server.usage(ctx)
 	}
 	if err != nil {
 		cancel()
@@ -311,12 +321,12 @@ func (r *run) pace(ctx context.Context, start time.Duration) error {
 		return err
 	}
 	defer p.close()
-	s := newSchedule(r.options.Seed, r.options.Rate, len(r.users), start)
+	s := newSchedule(r.options.Seed, r.options.Rate, len(r.senders), start)
 	end := time.Duration(r.until.Load())
 	for ctx.Err() == nil {
 		now := r.now()
 		for a, ok := s.due(now); ok && a.at < end; a, ok = s.due(now) {
-			r.users[a.user].arrive(a.at, now)
+			r.senders[a.user].arrive(a.at, now)
 			now = r.now()
 			if r.inWindow(a.at) {
 				recordLatency(r.late, now-a.at)

@@ -33,8 +33,8 @@ func wantNoViolation(t *testing.T, r *Report) {
 	if r.Failed() {
 		t.Fatalf("%v violations: %s", r.Metrics["violations"], strings.Join(r.Violations, "\n"))
 	}
-	if r.Metrics["msgs_per_s"] == 0 || r.Metrics["deliveries_per_s"] == 0 {
-		t.Fatalf("nothing was measured: %v", r.Metrics)
+	if r.Metrics["messages"] == 0 {
+		t.Fatalf("nothing was sent: %v", r.Metrics)
 	}
 }
 

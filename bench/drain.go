@@ -24,6 +24,24 @@ const (
 // belongs. What is missing for long is pulled; what is missing then is for
 // judge.
 func (r *run) drain(ctx context.Context) error {
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	unsent := 0
+	r.still(func() {
+		for _, u := range r.users {
+			if !u.ended {
+				unsent += u.due.len()
+			}
+		}
+	})
+	if unsent > 0 {
+		return fmt.Errorf("%d messages were never sent: the server does not keep up with this rate", unsent)
+	}
+	return nil
+}
+
+func (r *run) settle(ctx context.Context) error {
 	bar := newProgress(r.options.Progress, "draining", -1)
 	defer bar.end()
 	start := time.Now()
@@ -59,7 +77,7 @@ func (r *run) underWay() (sends, holes int) {
 	r.still(func() {
 		for _, u := range r.users {
 			if !u.ended {
-				sends += u.inFlight + len(u.due) - u.dueHead + len(u.dirty)
+				sends += u.inFlight + u.due.len() + len(u.dirty)
 			}
 		}
 		for i := range r.conversations {

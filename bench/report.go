@@ -63,7 +63,7 @@ var rows = []struct {
 	{"sent late by", []string{"late_ms_p50", "late_ms_p99", "late_ms_max"}, "p50 %.3g, p99 %.3g, max %.3g ms (the harness; charged above)"},
 	{"server", []string{"cpu_us_per_msg", "server_cores", "rss_mb"}, "%.2f µs CPU/message, %.2f cores, at most %.0f MiB resident"},
 	{"disk", []string{"disk_bytes_per_msg", "flushes"}, "%.0f bytes written/message, %.0f heads flushed"},
-	{"harness", []string{"harness_cpu_us_per_msg", "harness_cores"}, "%.2f µs CPU/message, %.2f cores"},
+	{"harness", []string{"harness_cpu_us_per_msg", "harness_cores", "harness_allocs_per_msg"}, "%.2f µs CPU/message, %.2f cores, %.2f allocations/message"},
 	{"batches", []string{"msgs_per_read", "requests_per_write"}, "%.1f messages/read, %.1f requests/write of the harness"},
 	{"watermarks", []string{"marks_per_msg", "marks_told_per_msg"}, "%.2f sent/message, %.2f heard/message"},
 	{"set up", []string{"connects_per_s", "creates_per_s"}, "%.0f connects/s, %.0f conversations/s"},
@@ -151,6 +151,9 @@ func (r *run) report(metrics map[string]float64, before, after usage) *Report {
 	r.flaws.mu.Lock()
 	defer r.flaws.mu.Unlock()
 	metrics["violations"] = float64(r.flaws.count)
+	for kind, n := range r.flaws.kinds {
+		metrics["violations_"+kind] = float64(n)
+	}
 	report.Violations = slices.Clone(r.flaws.first)
 	return report
 }
@@ -183,6 +186,9 @@ func (r *run) addUsage(metrics map[string]float64, before, after usage, messages
 	wall := after.at.Sub(before.at)
 	harness := after.harness - before.harness
 	server := after.server - before.server
+	if messages > 0 {
+		metrics["harness_allocs_per_msg"] = float64(after.allocations-before.allocations) / messages
+	}
 	if messages > 0 && harness > 0 {
 		metrics["harness_cpu_us_per_msg"] = float64(harness.Microseconds()) / messages
 		metrics["harness_cores"] = harness.Seconds() / wall.Seconds()

@@ -44,3 +44,28 @@ func (s *schedule) due(now time.Duration) (arrival, bool) {
 	s.advance()
 	return a, true
 }
+
+// arrivals is a queue of the intended times of messages that wait for room in
+// one user's connection.
+type arrivals struct {
+	at   []time.Duration
+	head int
+}
+
+// dueMax bounds a queue of arrivals; past it the server is so far behind that
+// the run means nothing.
+const dueMax = 1 << 16
+
+func (q *arrivals) len() int { return len(q.at) - q.head }
+
+func (q *arrivals) push(at time.Duration) {
+	if q.head > 0 && q.head >= len(q.at)/2 {
+		q.at, q.head = q.at[:copy(q.at, q.at[q.head:])], 0
+	}
+	q.at = append(q.at, at)
+}
+
+func (q *arrivals) pop() time.Duration {
+	q.head++
+	return q.at[q.head-1]
+}

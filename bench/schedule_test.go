@@ -106,3 +106,26 @@ func TestLatencyPercentiles(t *testing.T) {
 		t.Errorf("percentiles of nothing: %v", empty)
 	}
 }
+
+func TestArrivalsKeepTheirOrder(t *testing.T) {
+	var q arrivals
+	next, want := time.Duration(0), time.Duration(0)
+	for round := range 1000 {
+		for range round % 7 {
+			q.push(next)
+			next++
+		}
+		for range min(round%5, q.len()) {
+			if got := q.pop(); got != want {
+				t.Fatalf("%d, not %d", got, want)
+			}
+			want++
+		}
+		if q.len() != int(next-want) {
+			t.Fatalf("%d wait, not %d", q.len(), next-want)
+		}
+	}
+	if cap(q.at) > 4*(q.len()+8) {
+		t.Errorf("%d wait in the memory of %d", q.len(), cap(q.at))
+	}
+}

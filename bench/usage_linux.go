@@ -14,16 +14,6 @@ import (
 // clockTick is the unit of CPU times in /proc, on every Linux that Go runs on.
 const clockTick = 10 * time.Millisecond
 
-// usage is what the machine and the two processes have used so far.
-type usage struct {
-	at      time.Time
-	harness time.Duration // CPU
-	server  time.Duration // CPU; 0 without a server of ours
-	machine time.Duration // CPU of everybody
-	written uint64        // bytes that the server gave to its disk
-	flushes float64       // of the server's heads; -1 where unknown
-}
-
 // readUsage reads the counters; pid is 0 where the server is not ours.
 func readUsage(pid int) (usage, error) {
 	u := usage{at: time.Now()}
