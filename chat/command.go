@@ -61,9 +61,38 @@ type mark struct {
 	own          uint64         // the user's counting messages up to read
 }
 
+func appendUser(b []byte, u parley.UserID, subject string) []byte {
+	return appendText(append(b, u[:]...), subject)
+}
+
+func appendCreate(b []byte, c parley.ConversationID, by parley.UserID, kind parley.ConversationKind, title string, users []parley.UserID) []byte {
+	b = append(appendActor(b, c, by), byte(kind))
+	return appendUsers(appendText(b, title), users)
+}
+
+func appendAdd(b []byte, c parley.ConversationID, by parley.UserID, users []parley.UserID) []byte {
+	return appendUsers(appendActor(b, c, by), users)
+}
+
+func appendRemove(b []byte, c parley.ConversationID, by, who parley.UserID) []byte {
+	return append(appendActor(b, c, by), who[:]...)
+}
+
+func appendRole(b []byte, c parley.ConversationID, by, who parley.UserID, role parley.Role) []byte {
+	return append(append(appendActor(b, c, by), who[:]...), byte(role))
+}
+
+func appendPrefer(b []byte, c parley.ConversationID, by parley.UserID, what uint8, value uint64) []byte {
+	return appendU64(append(appendActor(b, c, by), what), value)
+}
+
+// appendActor is what most bodies begin with.
+func appendActor(b []byte, c parley.ConversationID, by parley.UserID) []byte {
+	return append(append(b, c[:]...), by[:]...)
+}
+
 func appendSend(b []byte, from parley.UserID, d *parley.Draft) []byte {
-	b = append(b, d.Conversation[:]...)
-	b = append(b, from[:]...)
+	b = appendActor(b, d.Conversation, from)
 	b = appendU64(b, uint64(d.Stream))
 	b = appendU32(b, uint32(d.Number))
 	b = append(b, byte(d.Kind))
@@ -71,8 +100,7 @@ func appendSend(b []byte, from parley.UserID, d *parley.Draft) []byte {
 }
 
 func appendMark(b []byte, m mark) []byte {
-	b = append(b, m.conversation[:]...)
-	b = append(b, m.user[:]...)
+	b = appendActor(b, m.conversation, m.user)
 	b = appendU64(b, uint64(m.delivered))
 	b = appendU64(b, uint64(m.read))
 	b = appendU64(b, uint64(m.ordinal))

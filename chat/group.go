@@ -32,29 +32,23 @@ const usersMax = 1000
 
 func (s *Service) create(ctx context.Context, by parley.Identity, id parley.ConversationID, kind parley.ConversationKind, title string, users []parley.UserID) error {
 	if len(users) > usersMax {
-		return parley.GroupFull
+		return fmt.Errorf("%w: %d users at once, at most %d", parley.GroupFull, len(users), usersMax)
 	}
-	body := append([]byte(nil), id[:]...)
-	body = append(body, by.User[:]...)
-	body = append(body, byte(kind))
-	body = appendUsers(appendText(body, title), users)
-	return s.appendTo(ctx, by, id, kindCreate, body)
+	return s.appendTo(ctx, by, id, kindCreate, appendCreate(nil, id, by.User, kind, title, users))
 }
 
 // Add makes users members of a group. Only an admin or the owner may.
 func (s *Service) Add(ctx context.Context, by parley.Identity, c parley.ConversationID, users ...parley.UserID) error {
 	if len(users) > usersMax {
-		return parley.GroupFull
+		return fmt.Errorf("%w: %d users at once, at most %d", parley.GroupFull, len(users), usersMax)
 	}
-	body := append(append([]byte(nil), c[:]...), by.User[:]...)
-	return s.appendTo(ctx, by, c, kindAdd, appendUsers(body, users))
+	return s.appendTo(ctx, by, c, kindAdd, appendAdd(nil, c, by.User, users))
 }
 
 // Remove ends a membership. An admin may remove members of a lower role;
 // everybody may remove himself.
 func (s *Service) Remove(ctx context.Context, by parley.Identity, c parley.ConversationID, who parley.UserID) error {
-	body := append(append([]byte(nil), c[:]...), by.User[:]...)
-	return s.appendTo(ctx, by, c, kindRemove, append(body, who[:]...))
+	return s.appendTo(ctx, by, c, kindRemove, appendRemove(nil, c, by.User, who))
 }
 
 // Leave ends the caller's own membership.
@@ -64,8 +58,7 @@ func (s *Service) Leave(ctx context.Context, by parley.Identity, c parley.Conver
 
 // SetRole gives a member of a group another role. Only the owner may.
 func (s *Service) SetRole(ctx context.Context, by parley.Identity, c parley.ConversationID, who parley.UserID, role parley.Role) error {
-	body := append(append([]byte(nil), c[:]...), by.User[:]...)
-	return s.appendTo(ctx, by, c, kindRole, append(append(body, who[:]...), byte(role)))
+	return s.appendTo(ctx, by, c, kindRole, appendRole(nil, c, by.User, who, role))
 }
 
 // Mute silences a conversation for its member until a time; the zero time ends
@@ -89,8 +82,7 @@ func (s *Service) MarkUnread(ctx context.Context, by parley.Identity, c parley.C
 }
 
 func (s *Service) prefer(ctx context.Context, by parley.Identity, c parley.ConversationID, what uint8, value uint64) error {
-	body := append(append([]byte(nil), c[:]...), by.User[:]...)
-	return s.appendTo(ctx, by, c, kindPrefer, appendU64(append(body, what), value))
+	return s.appendTo(ctx, by, c, kindPrefer, appendPrefer(nil, c, by.User, what, value))
 }
 
 // Member is what members of a conversation see of each other.

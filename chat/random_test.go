@@ -368,8 +368,8 @@ type device struct {
 	start  Cursor // with which the listing began
 	holds  map[parley.ConversationID]State
 	listed map[parley.ConversationID]bool // in this listing
-	pages  []SyncPage // since the newest whole listing began
-	began  int        // where this listing begins in pages
+	pages  []SyncPage                     // since the newest whole listing began
+	began  int                            // where this listing begins in pages
 }
 
 func newDevice(u Login) *device {

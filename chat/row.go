@@ -121,6 +121,9 @@ func decodeConversation(b []byte) (engine.Row, error) {
 		if err := m.decode(&d); err != nil {
 			return nil, err
 		}
+		if k := len(c.members); k > 0 && bytes.Compare(c.members[k-1].user[:], m.user[:]) >= 0 {
+			return nil, fmt.Errorf("%w: members of a conversation row are out of order", engine.ErrCorrupt)
+		}
 		c.members = append(c.members, m)
 		if m.role != 0 {
 			c.present++
@@ -134,7 +137,8 @@ func decodeConversation(b []byte) (engine.Row, error) {
 
 func (m *member) decode(d *decoder) error {
 	m.user, m.role = d.user(), parley.Role(d.u8())
-	m.unread = d.u8()&flagUnread != 0
+	flags := d.u8()
+	m.unread = flags&flagUnread != 0
 	m.muted = int64(d.u64())
 	m.delivered, m.read = parley.Seq(d.u64()), parley.Seq(d.u64())
 	m.ordinal, m.ownAtRead = parley.Ordinal(d.u64()), d.u64()
@@ -142,8 +146,11 @@ func (m *member) decode(d *decoder) error {
 	for range d.u8() {
 		m.belongs = append(m.belongs, parley.SeqRange{From: parley.Seq(d.u64()), To: parley.Seq(d.u64())})
 	}
-	if d.bad {
+	switch {
+	case d.bad:
 		return fmt.Errorf("%w: member row ends early", engine.ErrCorrupt)
+	case len(m.belongs) == 0 || m.role > parley.RoleOwner || flags&^flagUnread != 0:
+		return fmt.Errorf("%w: member row with role %d, %d intervals, flags %x", engine.ErrCorrupt, m.role, len(m.belongs), flags)
 	}
 	rest, err := m.streams.Decode(d.b)
 	d.b = rest

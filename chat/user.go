@@ -71,7 +71,7 @@ func (s *Service) Login(ctx context.Context, tenant parley.TenantID, subject str
 	if !ok {
 		p := s.place(subjectKey(tenant, subject).A)
 		fresh := s.drawUser(p)
-		if err := s.append(ctx, p, tenant, kindUser, appendText(append([]byte(nil), fresh[:]...), subject)); err != nil {
+		if err := s.append(ctx, p, tenant, kindUser, appendUser(nil, fresh, subject)); err != nil {
 			return Login{}, err
 		}
 		if id, ok = s.User(tenant, subject); !ok {
