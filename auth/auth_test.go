@@ -778,3 +778,17 @@ func TestDamagedDevelopmentKey(t *testing.T) {
 		}
 	}
 }
+
+// The key file that docs/AUTH.md shows is one.
+func TestKeyFileOfTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../docs/AUTH.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```json\n")
+	text, _, _ := strings.Cut(rest, "```")
+	got, err := parseKeys([]byte(text))
+	if err != nil || len(got) != 2 || got[0].Algorithm() != "EdDSA" || got[0].sign != nil || got[1].Algorithm() != "HS256" {
+		t.Errorf("%v, %v", got, err)
+	}
+}

@@ -266,12 +266,12 @@ func TestUnknownFieldsAreNotKept(t *testing.T) {
 func TestBadServerMessages(t *testing.T) {
 	var d ServerMessageDecoder
 	for p, payloads := range map[Subprotocol][]string{
-		Binary: {"", "\x05ab", "\x80", "\x01\x00", "\x02\x12\x05"},
-		JSON:   {"", "\n", "x", "{\"sent\":[]}", "{\"sent\":{\"seq\":-1}}"},
+		Binary: {"", strings.Repeat("\x00", messagesMax+1), "\x05ab", "\x80", "\x01\x00", "\x02\x12\x05"},
+		JSON:   {"", strings.Repeat("{}\n", messagesMax+1), "\n", "x", "{\"sent\":[]}", "{\"sent\":{\"seq\":-1}}"},
 	} {
 		for _, payload := range payloads {
 			if got, err := d.Decode(p, []byte(payload)); !errors.Is(err, ErrBadMessage) || got != nil {
-				t.Errorf("%v %q: %v, %v; want ErrBadMessage", p, payload, got, err)
+				t.Errorf("%v %.40q: %d messages, %v; want ErrBadMessage", p, payload, len(got), err)
 			}
 		}
 	}

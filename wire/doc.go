@@ -15,8 +15,8 @@
 //
 // Invariants:
 //
-//   - Nothing that arrives makes this package panic, or allocate more than a
-//     small multiple of what arrived.
+//   - Nothing that arrives makes this package panic, or take more memory than a
+//     fixed multiple of what arrived.
 //   - What a decoder returns is borrowed: it is valid until the next call, and
 //     only while the bytes that it was decoded from are unchanged.
 //   - Sends and acknowledgements are decoded, and binary messages encoded,

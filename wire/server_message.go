@@ -1,6 +1,10 @@
 package wire
 
-import "google.golang.org/protobuf/encoding/protojson"
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protojson"
+)
 
 // AppendServerMessage appends a message as an item of a WebSocket message. Its
 // strings must be UTF-8; JSON, which can not carry others, gets U+FFFD for them.
@@ -31,7 +35,11 @@ func (d *ServerMessageDecoder) Decode(p Subprotocol, payload []byte) ([]*ServerM
 		if err != nil {
 			return nil, badMessage(d.used, err)
 		}
-		if err := d.next().UnmarshalVTUnsafe(item); err != nil {
+		m, err := d.next()
+		if err != nil {
+			return nil, badMessage(d.used, err)
+		}
+		if err := m.UnmarshalVTUnsafe(item); err != nil {
 			return nil, badMessage(d.used-1, err)
 		}
 		payload = rest
@@ -43,17 +51,25 @@ func (d *ServerMessageDecoder) Decode(p Subprotocol, payload []byte) ([]*ServerM
 }
 
 // next returns an empty message of the decoder's memory.
-func (d *ServerMessageDecoder) next() *ServerMessage {
+func (d *ServerMessageDecoder) next() (*ServerMessage, error) {
+	if d.used == messagesMax {
+		return nil, errTooManyMessages
+	}
 	if d.used == len(d.messages) {
 		d.messages = append(d.messages, new(ServerMessage))
 	}
 	d.used++
-	return d.messages[d.used-1]
+	return d.messages[d.used-1], nil
 }
 
-// messagesKept is how many messages a client's decoder keeps for the next
-// payload. What a server sends at once has no limit but its bytes.
-const messagesKept = 1024
+// The limits of what a client takes at once. A server's outbox never holds
+// messagesMax; messagesKept is how many a decoder keeps for the next payload.
+const (
+	messagesMax  = 1 << 16
+	messagesKept = 1024
+)
+
+var errTooManyMessages = fmt.Errorf("more than %d", messagesMax)
 
 // release gives back the memory of the last payload; see RequestDecoder.
 func (d *ServerMessageDecoder) release() {
@@ -77,6 +93,9 @@ var messagesFromJSON = protojson.UnmarshalOptions{DiscardUnknown: true, Recursio
 func decodeJSONServerMessages(payload []byte) ([]*ServerMessage, error) {
 	var messages []*ServerMessage
 	for line := range lines(payload) {
+		if len(messages) == messagesMax {
+			return nil, badMessage(len(messages), errTooManyMessages)
+		}
 		m := new(ServerMessage)
 		if err := messagesFromJSON.Unmarshal(line, m); err != nil {
 			return nil, badMessage(len(messages), err)

@@ -2,9 +2,6 @@ package wire
 
 import "fmt"
 
-// SessionID names a session inside one gateway process.
-type SessionID uint64
-
 // Subprotocol says how messages are written into a WebSocket message. It is
 // agreed at the handshake.
 type Subprotocol uint8

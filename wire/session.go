@@ -1,0 +1,4 @@
+package wire
+
+// SessionID names a session inside one gateway process.
+type SessionID uint64
