@@ -35,6 +35,7 @@ type run struct {
 	flaws     flaws
 
 	made       atomic.Int64 // conversations
+	creating   atomic.Int64 // those under way
 	dead       atomic.Int64 // connections that the server ended
 	backingOff atomic.Int64 // users that were refused something
 
@@ -194,9 +195,9 @@ func (r *run) create(ctx context.Context, metrics map[string]float64) error {
 	bar := newProgress(r.options.Progress, "creating conversations", len(r.conversations))
 	defer bar.end()
 	start := time.Now()
-	r.proceedAll()
 	last, moved := int64(0), time.Now()
 	for r.made.Load() < int64(len(r.conversations)) {
+		r.proceedAll() // whoever finds room goes on
 		if err := r.pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}

@@ -117,6 +117,7 @@ func (u *user) answered(m *wire.ServerMessage, now time.Duration) {
 		u.refused(uint16(i), m.Error, now)
 		return
 	}
+	u.patience = 0
 	switch s.kind {
 	case slotSend:
 		u.acknowledged(s, m, now)
@@ -149,6 +150,8 @@ func (u *user) acknowledged(s *slot, m *wire.ServerMessage, now time.Duration) {
 }
 
 func (u *user) created(s *slot, m *wire.ServerMessage) {
+	u.inFlight--
+	u.run.creating.Add(-1)
 	if m.State == nil || len(m.State.Conversation) != len(parley.ConversationID{}) {
 		u.run.flaws.add(newFlaw(unanswered, "user %d got no conversation in the reply to a create", u.index))
 		return
@@ -186,8 +189,12 @@ func (u *user) page(s *slot, m *wire.ServerMessage) {
 	}
 }
 
-// backOff is how long a user waits after a refusal that names no time.
-const backOff = 5 * time.Millisecond
+// A user waits so long after a refusal that names no longer time, and twice as
+// long after each that follows without a success between.
+const (
+	backOff    = 5 * time.Millisecond
+	backOffMax = 200 * time.Millisecond
+)
 
 // refused takes a refusal in. What may be tried again is, in the order of
 // numbers; nothing new is sent until then.
@@ -196,7 +203,7 @@ func (u *user) refused(i uint16, e *wire.Error, now time.Duration) {
 	s := &u.slots[i]
 	if !parley.Code(e.Code).Retry() {
 		u.run.flaws.add(newFlaw(refused, "user %d: %s (%d) %s", u.index, e.Name, e.Code, e.Message))
-		if s.kind == slotSend {
+		if s.kind == slotSend || s.kind == slotCreate {
 			u.inFlight--
 		}
 		if s.kind == slotPull {
@@ -207,7 +214,8 @@ func (u *user) refused(i uint16, e *wire.Error, now time.Duration) {
 	}
 	if len(u.retries) == 0 {
 		u.run.backingOff.Add(1)
-		u.retryAt = now + max(backOff, time.Duration(e.RetryAfterMs)*time.Millisecond)
+		u.patience = min(max(2*u.patience, backOff), backOffMax)
+		u.retryAt = now + max(u.patience, time.Duration(e.RetryAfterMs)*time.Millisecond)
 	}
 	u.retries = append(u.retries, i)
 }

@@ -91,11 +91,17 @@ func (u *user) pullHoles(b *batch) error {
 	return nil
 }
 
-// createsInFlight is how many conversations one user makes at once.
-const createsInFlight = 16
+// createsMax is how many conversations are made at once by all users: a server
+// may wait for its log for each, and so takes a bounded number.
+const createsMax = 512
 
 func (u *user) create(b *batch) error {
-	for len(u.creates) > 0 && len(u.slots)-len(u.free) < min(createsInFlight, u.inFlightMax) {
+	for len(u.creates) > 0 && u.inFlight < u.inFlightMax {
+		if u.run.creating.Add(1) > createsMax {
+			u.run.creating.Add(-1)
+			return nil
+		}
+		u.inFlight++
 		last := len(u.creates) - 1
 		i, _ := u.occupy(slot{kind: slotCreate, place: u.creates[last]})
 		u.creates = u.creates[:last]

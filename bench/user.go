@@ -28,13 +28,14 @@ type user struct {
 
 	slots    []slot // of requests that wait for their reply
 	free     []uint16
-	inFlight int // sends
+	inFlight int // sends and creates
 
 	creates []int32 // conversations that he has yet to make
 	due     arrivals
 
-	retries []uint16 // refused, to be sent again in the order of numbers
-	retryAt time.Duration
+	retries  []uint16 // refused, to be sent again in the order of numbers
+	retryAt  time.Duration
+	patience time.Duration // that the last refusal was waited for
 
 	dirty  []int32 // places whose watermarks have risen
 	pulls  []int32 // places with holes to be pulled
