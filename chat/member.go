@@ -30,13 +30,13 @@ func (m *Machine) add(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resul
 	if by.role < parley.RoleAdmin {
 		return refuse(parley.NotAllowed)
 	}
-	fresh, code := newcomers(row, users)
+	fresh, places, code := newcomers(row, users)
 	switch {
 	case code != parley.OK:
 		return refuse(code)
 	case len(fresh) == 0:
 		return engine.Result{Repeat: true, Version: row.version}
-	case row.present+len(fresh) > int(m.obeyed(tx).groupMax) || len(row.members)+len(fresh) > placesMax:
+	case row.present+len(fresh) > int(m.obeyed(tx).groupMax) || len(row.members)+places > placesMax:
 		return refuse(parley.GroupFull)
 	}
 	tx.Change(slot)
@@ -50,9 +50,9 @@ func (m *Machine) add(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resul
 	return engine.Result{Seq: seq, Version: row.version}
 }
 
-// newcomers are those of the users who are no members, each once.
-func newcomers(row *conversation, users []parley.UserID) ([]parley.UserID, parley.Code) {
-	var fresh []parley.UserID
+// newcomers are those of the users who are no members, each once, and how many
+// of them have no place yet.
+func newcomers(row *conversation, users []parley.UserID) (fresh []parley.UserID, places int, code parley.Code) {
 	seen := make(map[parley.UserID]bool, len(users))
 	for _, u := range users {
 		if seen[u] {
@@ -64,11 +64,14 @@ func newcomers(row *conversation, users []parley.UserID) ([]parley.UserID, parle
 			continue
 		}
 		if was && len(row.members[i].belongs) >= intervalsMax {
-			return nil, parley.NotAllowed
+			return nil, 0, parley.NotAllowed
+		}
+		if !was {
+			places++
 		}
 		fresh = append(fresh, u)
 	}
-	return fresh, parley.OK
+	return fresh, places, parley.OK
 }
 
 // remove ends a membership: an admin's decision, or the member's own.
