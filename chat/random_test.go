@@ -50,7 +50,7 @@ func newRandom(t *testing.T, seed uint64) *random {
 	x.model = model{groupMax: 5, fanoutMax: 3 + rng.IntN(4), rooms: make(map[parley.ConversationID]*modelRoom)}
 	x.world = open(t, Options{
 		GroupMax: x.model.groupMax, FanoutMax: x.model.fanoutMax,
-		Engine: engine.Options{HeadSize: 64 << 10, HeadRowsMax: 4 + rng.IntN(60), Partitions: 1 + rng.IntN(5)},
+		Engine: engine.Options{HeadRowsMax: 4 + rng.IntN(60), Partitions: 1 + rng.IntN(5)},
 	})
 	x.all = x.world.users(6)
 	other, err := x.Login(t.Context(), 7, "user-0")
