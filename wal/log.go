@@ -173,6 +173,9 @@ func (l *Log) Wait(ctx context.Context, lsn LSN) error {
 	for {
 		l.mu.Lock()
 		durable, err := l.durable, l.err
+		if err == ErrClosed && lsn < l.nextLSN { //nolint:errorlint // identity: our own sentinel, unwrapped
+			err = nil // Close commits it, or the log fails
+		}
 		if l.waiters == nil {
 			l.waiters = make(chan struct{})
 		}
@@ -354,17 +357,28 @@ func (l *Log) takeFrame() (frame, bool) {
 
 // write makes the frame durable: one write, one sync.
 func (l *Log) write(f frame) error {
+	end := f.complete()
+	if mutant.On(mutant.TwoFramesInOneWrite) {
+		l.mu.Lock()
+		if len(l.sealed) > 0 && l.sealed[0].start == end && l.sealed[0].file == f.file {
+			end = l.sealed[0].complete()
+		}
+		l.mu.Unlock()
+	}
+	return f.file.writeAt(f.file.buffer[f.start:end], int64(f.start))
+}
+
+// complete puts the header before the frame's records and zeros behind them,
+// and returns where the next frame begins.
+func (f *frame) complete() (next int) {
 	b := f.file.buffer[f.start:f.end]
 	putFrame(b, frameHeader{
 		length: uint32(len(b) - frameHeaderSize), count: uint32(f.count),
 		first: f.first, epoch: f.file.epoch,
 	})
-	padded := alignUp(f.end)
-	clear(f.file.buffer[f.end:padded])
-	if err := f.file.writeAt(f.file.buffer[f.start:padded], int64(f.start)); err != nil {
-		return err
-	}
-	return nil
+	next = alignUp(f.end)
+	clear(f.file.buffer[f.end:next])
+	return next
 }
 
 func (l *Log) committed(f frame) {

@@ -228,7 +228,7 @@ func (f folder) disk(t testing.TB) *vfs.MemFS {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.Write(b); err != nil {
+		if _, err := h.Write(bytes.Clone(b)); err != nil {
 			t.Fatal(err)
 		}
 		if err := h.Close(); err != nil {
