@@ -14,9 +14,6 @@ import (
 	"github.com/parleychat/parley/wire"
 )
 
-// ErrClosed reports a use after Close.
-var ErrClosed = errors.New("client: closed")
-
 // CloseError reports a connection that the server ended with a close frame.
 type CloseError struct {
 	Code   wire.CloseCode

@@ -28,10 +28,10 @@ var testWelcome = &wire.Welcome{
 }
 
 // dialed is a connection and its other side, after the welcome.
-func dialed(t *testing.T, p wire.Subprotocol) (*Conn, *session) {
+func dialed(t *testing.T, p wire.Subprotocol) (*Conn, *remote) {
 	t.Helper()
 	s := newServer(t)
-	met := make(chan *session, 1)
+	met := make(chan *remote, 1)
 	go func() {
 		e := <-s.sessions
 		e.push(&wire.ServerMessage{Welcome: testWelcome}, &wire.ServerMessage{Check: &wire.Check{Pushes: 3}})
@@ -117,13 +117,13 @@ func TestConnTellsTheCloseCode(t *testing.T) {
 
 func TestConnRefusesBrokenServers(t *testing.T) {
 	for name, hurt := range map[string]struct {
-		send func(e *session)
+		send func(e *remote)
 		code wire.CloseCode
 	}{
-		"masked":      {func(e *session) { _, _ = e.socket.Write([]byte{0x82, 0x81, 1, 2, 3, 4, 5}) }, wire.CloseProtocol},
-		"text":        {func(e *session) { e.frame(wire.OpText, []byte("{}")) }, wire.CloseUnsupported},
-		"no messages": {func(e *session) { e.frame(wire.OpBinary, []byte{200, 1}) }, wire.CloseBadMessage},
-		"too long":    {func(e *session) { _, _ = e.socket.Write([]byte{0x82, 127, 0, 0, 0, 9, 0, 0, 0, 0}) }, wire.CloseTooLarge},
+		"masked":      {func(e *remote) { _, _ = e.socket.Write([]byte{0x82, 0x81, 1, 2, 3, 4, 5}) }, wire.CloseProtocol},
+		"text":        {func(e *remote) { e.frame(wire.OpText, []byte("{}")) }, wire.CloseUnsupported},
+		"no messages": {func(e *remote) { e.frame(wire.OpBinary, []byte{200, 1}) }, wire.CloseBadMessage},
+		"too long":    {func(e *remote) { _, _ = e.socket.Write([]byte{0x82, 127, 0, 0, 0, 9, 0, 0, 0, 0}) }, wire.CloseTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, e := dialed(t, wire.Binary)

@@ -24,7 +24,7 @@ const patience = 20 * time.Second
 type server struct {
 	t        testing.TB
 	listener net.Listener
-	sessions chan *session
+	sessions chan *remote
 	wg       sync.WaitGroup
 
 	mu     sync.Mutex
@@ -33,8 +33,8 @@ type server struct {
 	tokens []string // that came
 }
 
-// session is one client's connection, seen from the server.
-type session struct {
+// remote is one client's connection, seen from the server.
+type remote struct {
 	t        testing.TB
 	socket   net.Conn
 	p        wire.Subprotocol
@@ -42,9 +42,14 @@ type session struct {
 	requests chan *wire.Request
 	ended    chan struct{}  // closed when nothing more comes
 	closed   wire.CloseCode // valid when ended
-	pushes   uint64
 
-	mu sync.Mutex
+	// Owned by the test.
+	incarnation uint64
+	pushes      uint64
+	marks       []*wire.Mark             // that were acknowledged
+	also        func(*wire.Request) bool // answers what else may come, if it can
+
+	mu sync.Mutex // one frame at a time
 }
 
 func newServer(t testing.TB) *server {
@@ -53,7 +58,7 @@ func newServer(t testing.TB) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, listener: l, sessions: make(chan *session, 64)}
+	s := &server{t: t, listener: l, sessions: make(chan *remote, 64)}
 	s.wg.Go(s.acceptLoop)
 	t.Cleanup(s.close)
 	return s
@@ -119,7 +124,7 @@ func (s *server) serve(socket net.Conn) {
 	}
 	_, _ = fmt.Fprintf(socket, "HTTP/1.1 101 Switching Protocols\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: %s\r\n\r\n",
 		wire.AcceptKey(q.Header.Get("Sec-WebSocket-Key")), p)
-	e := &session{
+	e := &remote{
 		t: s.t, socket: socket, p: p, token: q.Header.Get("Authorization"),
 		requests: make(chan *wire.Request, 4096), ended: make(chan struct{}),
 	}
@@ -128,7 +133,7 @@ func (s *server) serve(socket net.Conn) {
 }
 
 // readLoop passes requests on until the client goes.
-func (e *session) readLoop(r *bufio.Reader) {
+func (e *remote) readLoop(r *bufio.Reader) {
 	defer close(e.ended)
 	frames := wire.Reassembler{Server: true}
 	var decoder wire.RequestDecoder
@@ -173,7 +178,7 @@ func (e *session) readLoop(r *bufio.Reader) {
 }
 
 // accept returns the next connection.
-func (s *server) accept() *session {
+func (s *server) accept() *remote {
 	s.t.Helper()
 	select {
 	case e := <-s.sessions:
@@ -185,7 +190,7 @@ func (s *server) accept() *session {
 }
 
 // request returns the next request of the client.
-func (e *session) request() *wire.Request {
+func (e *remote) request() *wire.Request {
 	e.t.Helper()
 	select {
 	case q := <-e.requests:
@@ -198,7 +203,7 @@ func (e *session) request() *wire.Request {
 
 // push sends server messages as one WebSocket message, and counts the pushes
 // among them.
-func (e *session) push(messages ...*wire.ServerMessage) {
+func (e *remote) push(messages ...*wire.ServerMessage) {
 	e.t.Helper()
 	var payload []byte
 	for _, m := range messages {
@@ -210,7 +215,7 @@ func (e *session) push(messages ...*wire.ServerMessage) {
 	e.frame(e.p.Opcode(), payload)
 }
 
-func (e *session) frame(op wire.Opcode, payload []byte) {
+func (e *remote) frame(op wire.Opcode, payload []byte) {
 	e.t.Helper()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -221,14 +226,14 @@ func (e *session) frame(op wire.Opcode, payload []byte) {
 }
 
 // bye closes with a code.
-func (e *session) bye(code wire.CloseCode, reason string) {
+func (e *remote) bye(code wire.CloseCode, reason string) {
 	e.t.Helper()
 	e.frame(wire.OpClose, wire.AppendClose(nil, code, reason))
 	e.wait()
 }
 
 // cut ends the connection without a word.
-func (e *session) cut() {
+func (e *remote) cut() {
 	e.t.Helper()
 	_ = e.socket.(*net.TCPConn).SetLinger(0)
 	_ = e.socket.Close()
@@ -236,7 +241,7 @@ func (e *session) cut() {
 }
 
 // wait waits until the client is gone.
-func (e *session) wait() {
+func (e *remote) wait() {
 	e.t.Helper()
 	select {
 	case <-e.ended:
