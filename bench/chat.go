@@ -13,6 +13,7 @@ import (
 
 	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/client"
+	"github.com/parleychat/parley/wire"
 )
 
 // run is one run of Chat.
@@ -47,9 +48,11 @@ type run struct {
 // error where no report could be made; a report of a run that went wrong says so
 // by Failed.
 func Chat(ctx context.Context, o ChatOptions) (*Report, error) {
-	o, err := o.withDefaults()
-	if err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
+	}
+	if o = o.withDefaults(); o.URL == "" {
+		return nil, fmt.Errorf("%w: no server", ErrOptions)
 	}
 	r := newRun(o)
 	defer r.close()
@@ -174,7 +177,8 @@ func (u *user) connect(ctx context.Context, token func(context.Context, string) 
 	if err != nil {
 		return fmt.Errorf("token of %s: %w", name, err)
 	}
-	conn, err := client.Dial(ctx, u.run.options.URL, client.DialOptions{Token: t, Subprotocol: u.run.options.encoding})
+	encoding, _ := wire.ParseSubprotocol(u.run.options.Subprotocol) // Check knows it
+	conn, err := client.Dial(ctx, u.run.options.URL, client.DialOptions{Token: t, Subprotocol: encoding})
 	if err != nil {
 		return fmt.Errorf("connect %s: %w", name, err)
 	}

@@ -223,13 +223,15 @@ func TestServerThatEndsConnections(t *testing.T) {
 }
 
 func TestOptionsThatMakeNoSense(t *testing.T) {
-	good := ChatOptions{URL: "ws://127.0.0.1:1/ws", Users: 4, Conversations: 6, InFlight: 1, Duration: time.Second}
-	if _, err := good.withDefaults(); err != nil {
+	good := ChatOptions{Users: 4, Conversations: 6, InFlight: 1, Duration: time.Second}
+	if err := good.Check(); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := Chat(t.Context(), good); !errors.Is(err, ErrOptions) {
+		t.Errorf("without a server: %v", err)
 	}
 	for name, change := range map[string]func(*ChatOptions){
 		"no such encoding":   func(o *ChatOptions) { o.Subprotocol = "parley.v2" },
-		"no server":          func(o *ChatOptions) { o.URL = "" },
 		"one user":           func(o *ChatOptions) { o.Users = 1 },
 		"more than pairs":    func(o *ChatOptions) { o.Conversations = 7 },
 		"no load":            func(o *ChatOptions) { o.InFlight = 0 },
@@ -241,7 +243,7 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 	} {
 		o := good
 		change(&o)
-		if _, err := o.withDefaults(); !errors.Is(err, ErrOptions) {
+		if err := o.Check(); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -38,5 +38,5 @@ func ExampleReport() {
 func ExampleChat() {
 	_, err := bench.Chat(context.Background(), bench.ChatOptions{Users: 1000, Conversations: 100_000, InFlight: 32, Duration: 30 * time.Second})
 	fmt.Println(err)
-	// Output: bench: wrong options: no server to connect to
+	// Output: bench: wrong options: no server
 }

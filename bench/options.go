@@ -42,7 +42,6 @@ type ChatOptions struct {
 	// Progress, where set, gets a bar that is drawn for a terminal.
 	Progress io.Writer
 
-	encoding   wire.Subprotocol
 	stuckAfter time.Duration // how long nothing may move before a run is given up
 	pullAfter  time.Duration // how long pushes may be on their way before what is missing is pulled
 }
@@ -55,8 +54,33 @@ const (
 	sizeMax          = 32 << 10
 )
 
-// withDefaults fills in what was left out and refuses what makes no sense.
-func (o ChatOptions) withDefaults() (ChatOptions, error) {
+// Check refuses, as ErrOptions, a run that makes no sense. It does not look for
+// the server, so that nobody starts one in vain.
+func (o ChatOptions) Check() error {
+	o = o.withDefaults()
+	_, known := wire.ParseSubprotocol(o.Subprotocol)
+	pairs := o.Users * (o.Users - 1) / 2
+	switch {
+	case !known:
+		return fmt.Errorf("%w: no subprotocol %q", ErrOptions, o.Subprotocol)
+	case o.Users < 2 || o.Users > usersMax:
+		return fmt.Errorf("%w: %d users are not in 2..%d", ErrOptions, o.Users, usersMax)
+	case o.Conversations < 1 || o.Conversations > min(pairs, conversationsMax):
+		return fmt.Errorf("%w: %d conversations are not in 1..%d; %d users have %d pairs", ErrOptions, o.Conversations, min(pairs, conversationsMax), o.Users, pairs)
+	case o.Rate < 0 || o.InFlight < 0 || o.InFlight > inFlightMax:
+		return fmt.Errorf("%w: %d in flight is not in 1..%d, or the rate is below zero", ErrOptions, o.InFlight, inFlightMax)
+	case (o.Rate > 0) == (o.InFlight > 0):
+		return fmt.Errorf("%w: either a rate or a number in flight, not both or none", ErrOptions)
+	case o.Duration <= 0 || o.Warmup < 0:
+		return fmt.Errorf("%w: nothing would be measured", ErrOptions)
+	case o.Size < BodyMin || o.Size > sizeMax:
+		return fmt.Errorf("%w: a body of %d bytes is not in %d..%d", ErrOptions, o.Size, BodyMin, sizeMax)
+	}
+	return nil
+}
+
+// withDefaults fills in what was left out.
+func (o ChatOptions) withDefaults() ChatOptions {
 	if o.Warmup == 0 {
 		o.Warmup = 2 * time.Second
 	}
@@ -75,34 +99,5 @@ func (o ChatOptions) withDefaults() (ChatOptions, error) {
 	if o.Server != nil {
 		o.URL = o.Server.URL()
 	}
-	var known bool
-	o.encoding, known = wire.ParseSubprotocol(o.Subprotocol)
-	if err := o.check(known); err != nil {
-		return o, fmt.Errorf("%w: %w", ErrOptions, err)
-	}
-	return o, nil
-}
-
-// check refuses what makes no sense; known says that the subprotocol is.
-func (o *ChatOptions) check(known bool) error {
-	pairs := o.Users * (o.Users - 1) / 2
-	switch {
-	case !known:
-		return fmt.Errorf("no subprotocol %q", o.Subprotocol)
-	case o.URL == "":
-		return errors.New("no server to connect to")
-	case o.Users < 2 || o.Users > usersMax:
-		return fmt.Errorf("users: %d is not in 2..%d", o.Users, usersMax)
-	case o.Conversations < 1 || o.Conversations > min(pairs, conversationsMax):
-		return fmt.Errorf("conversations: %d is not in 1..%d (%d users have %d pairs)", o.Conversations, min(pairs, conversationsMax), o.Users, pairs)
-	case (o.Rate > 0) == (o.InFlight > 0):
-		return errors.New("either a rate or a number in flight, not both or none")
-	case o.Rate < 0 || o.InFlight < 0 || o.InFlight > inFlightMax:
-		return fmt.Errorf("in flight: %d is not in 1..%d", o.InFlight, inFlightMax)
-	case o.Duration <= 0 || o.Warmup < 0:
-		return errors.New("duration: nothing would be measured")
-	case o.Size < BodyMin || o.Size > sizeMax:
-		return fmt.Errorf("size: %d is not in %d..%d", o.Size, BodyMin, sizeMax)
-	}
-	return nil
+	return o
 }

@@ -68,13 +68,16 @@ that a count was wrong; the report names which.`,
 	flags.StringVar(&o.Subprotocol, "subprotocol", "parley.v1.proto", "encoding: parley.v1.proto or parley.v1.json")
 	flags.Uint64Var(&o.Seed, "seed", 1, "of who sends when, and where")
 	flags.StringVar(&f.json, "json", "", "file for the report as JSON; - is standard output, instead of the text")
-	c.MarkFlagsMutuallyExclusive("rate", "inflight")
-	c.MarkFlagsOneRequired("rate", "inflight")
-	c.MarkFlagsMutuallyExclusive("url", "data")
 	return c
 }
 
 func benchChat(cmd *cobra.Command, o bench.ChatOptions, f benchFlags) (err error) {
+	if o.URL != "" && f.data != "" {
+		return fmt.Errorf("%w: --data is of a server that is started, and --url names one that runs", errUsage)
+	}
+	if err := o.Check(); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
@@ -95,9 +98,6 @@ func benchChat(cmd *cobra.Command, o bench.ChatOptions, f benchFlags) (err error
 		}
 	}
 	report, err := bench.Chat(ctx, o)
-	if errors.Is(err, bench.ErrOptions) {
-		err = fmt.Errorf("%w: %w", errUsage, err)
-	}
 	if o.Server != nil {
 		err = errors.Join(err, o.Server.Stop())
 	}
