@@ -29,7 +29,7 @@
 //     count is told in wire.Check: a client that counted fewer syncs. So a push
 //     may be lost, and what it told never is.
 //   - Frames of a session leave in the order in which they were added: one
-//     goroutine at a time writes it.
+//     goroutine, the flusher, writes.
 //   - Events of a connection reach its session on the poller alone, one after
 //     the other: its frames, then its end. Backend.Ended comes after the last
 //     Submit.

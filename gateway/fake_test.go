@@ -239,6 +239,24 @@ func (f *fake) writeCount() int {
 	return f.writes
 }
 
+// sink is a transport that takes everything.
+type sink struct{ session *session }
+
+func (k *sink) write(b []byte) { k.session.written(len(b)) }
+func (k *sink) shutdown()      {}
+func (k *sink) close()         { k.session.ended() }
+
+// sinkSession opens a session on a sink.
+func sinkSession(t testing.TB, s *Server, name string) *session {
+	t.Helper()
+	c, err := s.admit(parley.Identity{User: user(name)}, wire.Binary, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.open(&sink{c})
+	return c
+}
+
 // clientFrame is a masked frame.
 func clientFrame(op wire.Opcode, fin bool, payload []byte) []byte {
 	h := wire.Header{Fin: fin, Opcode: op, Masked: true, Key: [4]byte{0x1f, 2, 0xe3, 4}, Length: len(payload)}

@@ -6,23 +6,19 @@ import (
 	"github.com/parleychat/parley/wire"
 )
 
-// flusher writes the sessions that have something to say.
+// flusher is the one goroutine that writes to sockets.
 //
-// A session is in the list once, however much is added to its outbox; whoever
-// flushes takes the list. Few sessions are written by the caller, for waking a
-// goroutine costs more than a write or two; many by the flusher's goroutine, so
-// that the caller goes on with its next batch, whose frames gather meanwhile.
+// A session that has something to say is in its list once, however much is added
+// to its outbox. Whoever ends a batch wakes the flusher and goes on with the
+// next, whose frames gather while this one is written. Having the caller write
+// a batch of few sessions itself was tried: it saved nothing that could be
+// measured, and made two who may write.
 type flusher struct {
 	wake chan struct{} // holds one
 
 	mu    sync.Mutex // guards below
 	dirty []*session
-	busy  bool // the goroutine is writing
 }
-
-// directMax is the number of sessions that a caller of Flush writes itself. A
-// message between two people makes two: a receipt and a push.
-const directMax = 2
 
 func newFlusher() *flusher { return &flusher{wake: make(chan struct{}, 1)} }
 
@@ -40,22 +36,7 @@ func (f *flusher) take(last []*session) []*session {
 	defer f.mu.Unlock()
 	list := f.dirty
 	f.dirty = last[:0]
-	f.busy = len(list) > 0
 	return list
-}
-
-// few copies the list if the caller should write it itself.
-func (f *flusher) few(room *[directMax]*session) (n int, wake bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n = len(f.dirty)
-	if n == 0 || n > directMax || f.busy {
-		return 0, n > 0
-	}
-	copy(room[:], f.dirty)
-	clear(f.dirty)
-	f.dirty = f.dirty[:0]
-	return n, false
 }
 
 // run writes until stop is closed.
@@ -67,35 +48,28 @@ func (f *flusher) run(stop <-chan struct{}) {
 			return
 		case <-f.wake:
 		}
-		for {
-			if list = f.take(list); len(list) == 0 {
-				break
-			}
-			for _, c := range list {
-				c.flush()
-			}
+		list = f.writeAll(list)
+	}
+}
+
+// writeAll writes until the list stays empty.
+func (f *flusher) writeAll(list []*session) []*session {
+	for {
+		if list = f.take(list); len(list) == 0 {
+			return list
+		}
+		for _, c := range list {
+			c.flush()
 		}
 	}
 }
 
-// now wakes the goroutine.
-func (f *flusher) now() {
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Flush ends a batch of replies and pushes: what has gathered is written now, or
-// by the flusher soon.
+// Flush ends a batch of replies and pushes: what has gathered is written now.
+// Without it, it is written within a quarter of a second.
 func (s *Server) Flush() {
-	var room [directMax]*session
-	n, wake := s.flusher.few(&room)
-	if wake {
-		s.flusher.now()
-	}
-	for _, c := range room[:n] {
-		c.flush()
+	select {
+	case s.flusher.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -107,9 +81,8 @@ func (c *session) markLocked() {
 	}
 }
 
-// flush writes what has gathered, in one write. While somebody else writes this
-// session, or the transport still holds some of the last write, it leaves it to
-// the end of that.
+// flush writes what has gathered, in one write. While the transport still holds
+// some of the last write, it is left to the end of that.
 func (c *session) flush() {
 	w, ok := c.startWrite()
 	if !ok {
@@ -128,9 +101,6 @@ func (c *session) startWrite() (sealed, bool) {
 	switch {
 	case c.conn == nil || c.state == gone || c.finished:
 		return sealed{}, false
-	case c.writing:
-		c.again = true
-		return sealed{}, false
 	case c.backlog > 0:
 		c.waiting = true
 		return sealed{}, false
@@ -145,7 +115,6 @@ func (c *session) startWrite() (sealed, bool) {
 	if sayClose {
 		c.closeLocked(w)
 	}
-	c.writing = true
 	c.turn++
 	c.backlog = len(w.bytes())
 	return w, true
@@ -182,26 +151,16 @@ func (c *session) finishLocked() {
 	}
 }
 
-// endWrite looks what happened during the write.
+// endWrite looks what is to follow the write.
 func (c *session) endWrite(w sealed) {
-	c.mu.Lock()
 	outboxes.Put(w.buffer)
-	c.writing = false
-	wake := false
-	switch {
-	case c.state == gone:
-		c.discardLocked()
-	case c.again || c.state == closing:
-		c.again = false
-		c.markLocked()
-		wake = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == closing {
+		c.markLocked() // to finish
 	}
 	if c.backlog > 0 {
 		c.server.heart.watch(c, c.turn)
-	}
-	c.mu.Unlock()
-	if wake {
-		c.server.flusher.now()
 	}
 }
 
@@ -217,7 +176,7 @@ func (c *session) written(n int) {
 	}
 	c.mu.Unlock()
 	if wake {
-		c.server.flusher.now()
+		c.server.Flush()
 	}
 }
 

@@ -138,7 +138,7 @@ func (h *heart) beat(c *session) {
 		c.missed = 0
 	}
 	if c.missed >= missedMax {
-		if c.end(wire.CloseGoingAway, "no sign of life") {
+		if c.end(wire.CloseSlow, "no sign of life") {
 			h.server.counters.dead.Add(1)
 		}
 		return

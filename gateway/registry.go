@@ -152,6 +152,9 @@ func (r *registry) all() iter.Seq[*session] {
 	}
 }
 
+// full reports whether there is no place for another session.
+func (r *registry) full() bool { return r.len() == len(r.places) }
+
 // len counts the sessions.
 func (r *registry) len() int {
 	r.mu.Lock()

@@ -113,8 +113,8 @@ func (s *Server) Close() error {
 	s.loops.Wait()
 	for c := range s.registry.all() {
 		c.end(wire.CloseGoingAway, "the server stops")
-		c.flush()
 	}
+	s.flusher.writeAll(nil)
 	if s.poller != nil {
 		s.poller.stop()
 	}

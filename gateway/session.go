@@ -50,8 +50,6 @@ type session struct {
 	checkSet bool  // the wheel has an event for it
 
 	dirty   bool  // in the flusher's list
-	writing bool  // somebody is inside conn.write
-	again   bool  // a flush came meanwhile
 	waiting bool  // a flush came while the backlog was not empty
 	backlog int   // bytes that the transport holds
 	turn    int64 // counts writes, so that a slow one is known again
@@ -121,21 +119,14 @@ func (c *session) ended() {
 	}
 	c.state = gone
 	c.ending.Store(true)
-	if !c.writing {
-		c.discardLocked()
-	}
+	c.outbox.release(c.server)
+	c.server.counters.outboxBytes.Add(-int64(c.backlog))
+	c.backlog = 0
 	c.mu.Unlock()
 	c.releasePartial()
 	c.server.registry.remove(c)
 	c.server.counters.ended.Add(1)
 	c.server.backend.Ended(c.id, c.who)
-}
-
-// discardLocked gives back what a gone session holds.
-func (c *session) discardLocked() {
-	c.outbox.release(c.server)
-	c.server.counters.outboxBytes.Add(-int64(c.backlog))
-	c.backlog = 0
 }
 
 // idle reports whether everything that was asked for has been answered, and the
@@ -146,7 +137,7 @@ func (c *session) idle() bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state != living || c.conn != nil && c.outbox.empty() && c.backlog == 0 && !c.writing
+	return c.state != living || c.conn != nil && c.outbox.empty() && c.backlog == 0
 }
 
 // hangUp ends the connection of a session whose time to go in good order is

@@ -203,16 +203,19 @@ func (c *client) request(requests ...*wire.Request) {
 	c.write(clientMessage(c.protocol, requests...))
 }
 
-// answer reads to the reply of a request.
-func (c *client) answer(id uint32) *wire.ServerMessage {
+// answer reads to the replies of these requests, in order, and returns the last.
+func (c *client) answer(ids ...uint32) *wire.ServerMessage {
 	c.t.Helper()
 	for {
 		messages, err := c.read()
 		if err != nil {
-			c.t.Fatalf("no answer of %d: %v", id, err)
+			c.t.Fatalf("no answer of %d: %v", ids, err)
 		}
 		for _, m := range messages {
-			if m.ReplyTo == id {
+			if m.ReplyTo != ids[0] || m.ReplyTo == 0 {
+				continue
+			}
+			if ids = ids[1:]; len(ids) == 0 {
 				return m
 			}
 		}
@@ -267,8 +270,7 @@ func TestFramesBehindTheHandshake(t *testing.T) {
 		t.Fatal(response.Status)
 	}
 	c.protocol = wire.Binary
-	c.answer(1)
-	c.answer(2)
+	c.answer(1, 2)
 }
 
 func TestHostileFrames(t *testing.T) {

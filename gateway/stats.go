@@ -27,7 +27,7 @@ type Stats struct {
 
 // Refused counts what met a bound, by the bound.
 type Refused struct {
-	Handshakes     uint64 // malformed, of a strange origin, or with a bad token
+	Handshakes     uint64 // malformed, of a strange origin, or with a token that did not pass
 	Authenticating uint64 // handshakes past HandshakesMax
 	Sessions       uint64 // handshakes past SessionsMax
 	UserSessions   uint64 // handshakes past UserSessionsMax

@@ -35,7 +35,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	session, welcome, no := s.login(r.Context(), h)
 	switch {
 	case no != nil && no.status == http.StatusUnauthorized && h.browser:
-		s.counters.handshakes.Add(1)
 		s.closeBadToken(w, h)
 	case no != nil:
 		no.write(w)
@@ -61,6 +60,9 @@ func (s *Server) beginHandshake() bool {
 
 // login asks who a token is and admits a session.
 func (s *Server) login(ctx context.Context, h handshake) (*session, *wire.Welcome, *refusal) {
+	if s.registry.full() { // before the price of checking a token
+		return nil, nil, s.refuseSession()
+	}
 	select {
 	case s.authenticating <- struct{}{}:
 		defer func() { <-s.authenticating }()
@@ -73,6 +75,7 @@ func (s *Server) login(ctx context.Context, h handshake) (*session, *wire.Welcom
 	defer context.AfterFunc(s.context, cancel)()
 	who, welcome, expires, err := s.backend.Authenticate(ctx, h.token)
 	if err != nil {
+		s.counters.handshakes.Add(1)
 		return nil, nil, s.refuseToken(err)
 	}
 	session, err := s.admit(who, h.protocol, expires)
@@ -81,10 +84,14 @@ func (s *Server) login(ctx context.Context, h handshake) (*session, *wire.Welcom
 		s.counters.userSessions.Add(1)
 		return nil, nil, again(http.StatusTooManyRequests, "too many sessions of this user")
 	case err != nil:
-		s.counters.sessions.Add(1)
-		return nil, nil, again(http.StatusServiceUnavailable, "too many sessions")
+		return nil, nil, s.refuseSession()
 	}
 	return session, welcome, nil
+}
+
+func (s *Server) refuseSession() *refusal {
+	s.counters.sessions.Add(1)
+	return again(http.StatusServiceUnavailable, "too many sessions")
 }
 
 // refuseToken answers for an error of Authenticate.
