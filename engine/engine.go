@@ -266,6 +266,9 @@ func (e *Engine) Checkpoint(ctx context.Context) error {
 	}
 }
 
+// Err is the error that ended the engine, nil while it takes commands.
+func (e *Engine) Err() error { return e.failure() }
+
 func (e *Engine) failure() error {
 	e.intake.Lock()
 	defer e.intake.Unlock()

@@ -1,0 +1,161 @@
+package cluster
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/parleychat/parley"
+	"github.com/parleychat/parley/chat"
+	"github.com/parleychat/parley/wire"
+)
+
+// delivery is what Deliver uses again. It belongs to the applier.
+type delivery struct {
+	message      wire.Message
+	messagePush  wire.ServerMessage
+	marks        wire.MarksChanged
+	marksPush    wire.ServerMessage
+	state        wire.State
+	statePush    wire.ServerMessage
+	peer         wire.Member
+	conversation parley.ConversationID
+
+	to  []parley.UserID // recipients of one push
+	due []dueState
+	at  map[listed]int // in due
+}
+
+// listed names a conversation in a user's list.
+type listed struct {
+	user         parley.UserID
+	conversation parley.ConversationID
+}
+
+// dueState is a list that shows something new.
+type dueState struct {
+	listed
+	tenant  parley.TenantID
+	version parley.Version
+	changed time.Time // of a membership event; else zero
+}
+
+// Deliver implements chat.Deliverer: it tells those who are online here what was
+// applied. Messages and marks go out in the order in which they were applied,
+// and then, once each, the lists that look different: as they are now, after all
+// of it.
+func (r *Router) Deliver(told []chat.Told) {
+	d := &r.delivery
+	d.begin()
+	for i := range told {
+		t := &told[i]
+		if !r.anyOnline(t.To) {
+			continue
+		}
+		r.counters.delivered.Add(1)
+		switch {
+		case t.Seq > 0:
+			r.pushMessage(t)
+			if t.Message.Event != nil {
+				r.due(t, t.To...)
+			}
+		case !t.Marker.IsZero():
+			r.pushMarks(t)
+			r.due(t, t.Marker)
+		default: // a direct conversation was made, or somebody's own setting changed
+			r.due(t, t.To...)
+		}
+	}
+	for i := range d.due {
+		r.pushState(&d.due[i])
+	}
+	if len(told) > 0 {
+		r.sockets.Flush()
+	}
+}
+
+func (d *delivery) begin() {
+	if d.at == nil {
+		d.at = make(map[listed]int)
+		d.messagePush.Message, d.marksPush.Marks, d.statePush.State = &d.message, &d.marks, &d.state
+	}
+	clear(d.at)
+	d.due = d.due[:0]
+}
+
+func (r *Router) anyOnline(users []parley.UserID) bool {
+	for _, u := range users {
+		if r.sockets.Online(u) {
+			return true
+		}
+	}
+	return false
+}
+
+// pushMessage passes a message to all its recipients' sessions but the one that
+// sent it: that one has the receipt.
+func (r *Router) pushMessage(t *chat.Told) {
+	w := &r.delivery.message
+	r.fillMessage(w, &t.Message)
+	w.Conversation, w.Version = t.Conversation[:], uint64(t.Version)
+	if t.Message.Kind == parley.KindText {
+		// The body is valid until Deliver returns, and encoded when Push does.
+		w.Text = unsafe.String(unsafe.SliceData(t.Message.Body), len(t.Message.Body))
+	}
+	r.sockets.Push(t.To, t.Message.Stream, &r.delivery.messagePush)
+	w.Conversation, w.Text, w.Data, w.Event = nil, "", nil, nil
+}
+
+// pushMarks passes a member's watermarks to the others.
+func (r *Router) pushMarks(t *chat.Told) {
+	d := &r.delivery
+	d.to = d.to[:0]
+	for _, u := range t.To {
+		if u != t.Marker {
+			d.to = append(d.to, u)
+		}
+	}
+	if !r.anyOnline(d.to) {
+		return
+	}
+	d.marks.Conversation, d.marks.Version = t.Conversation[:], uint64(t.Version)
+	d.marks.User = r.subject(t.Marker)
+	d.marks.Delivered, d.marks.Read = uint64(t.Marks.Delivered), uint64(t.Marks.Read)
+	r.sockets.Push(d.to, 0, &d.marksPush)
+	d.marks.Conversation = nil
+}
+
+// due notes that the users' lists show something new of a conversation.
+func (r *Router) due(t *chat.Told, users ...parley.UserID) {
+	d := &r.delivery
+	for _, u := range users {
+		if !r.sockets.Online(u) {
+			continue
+		}
+		l := listed{u, t.Conversation}
+		i, ok := d.at[l]
+		if !ok {
+			i = len(d.due)
+			d.at[l] = i
+			d.due = append(d.due, dueState{listed: l, tenant: t.Tenant})
+		}
+		d.due[i].version = t.Version
+		if t.Seq > 0 {
+			d.due[i].changed = t.Message.At
+		}
+	}
+}
+
+// pushState shows a user's sessions what his list shows. Who is no member any
+// longer is told so.
+func (r *Router) pushState(s *dueState) {
+	d := &r.delivery
+	st, err := r.service.State(parley.Identity{Tenant: s.tenant, User: s.user}, s.conversation)
+	if err != nil {
+		st = chat.State{Conversation: s.conversation, Version: s.version, Changed: s.changed, Left: true}
+	}
+	r.fillState(&d.state, &d.peer, &st)
+	d.conversation = s.conversation
+	d.state.Conversation = d.conversation[:]
+	d.to = append(d.to[:0], s.user)
+	r.sockets.Push(d.to, 0, &d.statePush)
+}

@@ -1,0 +1,57 @@
+package cluster
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Options tune a router. The zero value is ready for production.
+type Options struct {
+	// Workers is how many requests that may wait are carried out at once: reads
+	// of history, lists, changes of members. More of them read more at once, and
+	// take more from the traffic. Default 8.
+	Workers int
+
+	// QueueMax bounds the requests that wait for a worker. Past it they are
+	// refused with parley.Overloaded. Default 1024.
+	QueueMax int
+
+	// SubmissionsMax bounds the batches of sends and acknowledgements on their
+	// way through the log: at most one for each read of a socket. Past it they
+	// are refused with parley.Overloaded. Default 16384.
+	SubmissionsMax int
+
+	// PageBytesMax bounds the bodies in a page of history; a page holds one
+	// message at least. It keeps a page within a session's outbox. Default
+	// 128 KiB.
+	PageBytesMax int
+
+	// Heartbeat, BodyMax, FrameMax and RequestsMax are told to clients when they
+	// are welcomed. They are the limits of the service and of the gateway.
+	Heartbeat   time.Duration
+	BodyMax     int
+	FrameMax    int
+	RequestsMax int
+
+	// Logger receives events a human should see. Default slog.Default().
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Workers == 0 {
+		o.Workers = 8
+	}
+	if o.QueueMax == 0 {
+		o.QueueMax = 1024
+	}
+	if o.SubmissionsMax == 0 {
+		o.SubmissionsMax = 16384
+	}
+	if o.PageBytesMax == 0 {
+		o.PageBytesMax = 128 << 10
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}

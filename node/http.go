@@ -1,0 +1,175 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/parleychat/parley"
+	"github.com/parleychat/parley/auth"
+	"github.com/parleychat/parley/web"
+)
+
+// A client has so long for the header of a request, and so many bytes.
+const (
+	headerTimeout = 10 * time.Second
+	headerMax     = 8 << 10
+	idleTimeout   = 60 * time.Second
+)
+
+// serve opens the doors.
+func (n *Node) serve() {
+	n.public = n.server(n.routes())
+	n.start(n.public, n.listener)
+	if n.adminAt != nil {
+		n.admin = n.server(n.adminRoutes())
+		n.start(n.admin, n.adminAt)
+	}
+}
+
+func (n *Node) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: headerMax, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(n.config.Logger.Handler(), slog.LevelDebug), // strangers' mistakes
+	}
+}
+
+func (n *Node) start(s *http.Server, at net.Listener) {
+	n.servers.Go(func() {
+		err := s.Serve(at)
+		if err != nil && !errors.Is(err, http.ErrServerClosed) && !n.stopping.Load() {
+			n.failed <- fmt.Errorf("node: %w", err)
+		}
+	})
+}
+
+// stopHTTP ends both servers. Sockets are the gateway's and not waited for.
+func (n *Node) stopHTTP(ctx context.Context) error {
+	err := n.public.Shutdown(ctx)
+	if n.admin != nil {
+		err = errors.Join(err, n.admin.Close())
+	}
+	n.servers.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil // the listener was closed first
+	}
+	return err
+}
+
+// routes are those of the public port.
+func (n *Node) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/ws", n.gateway)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", n.ready)
+	if n.development != nil {
+		mux.HandleFunc("POST /v1/dev/token", n.developmentToken)
+	}
+	mux.Handle("/", page())
+	return safeHeaders(mux)
+}
+
+// page serves the files of the page to who reads them.
+func page() http.Handler {
+	files := http.FileServerFS(web.Files())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "this is a page to be read", http.StatusMethodNotAllowed)
+			return
+		}
+		files.ServeHTTP(w, r)
+	})
+}
+
+// ready says whether sends are welcome here.
+func (n *Node) ready(w http.ResponseWriter, _ *http.Request) {
+	switch {
+	case n.stopping.Load():
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+	case n.service.Engine().Err() != nil:
+		http.Error(w, "the store has failed", http.StatusServiceUnavailable)
+	case n.service.Engine().Stats().DiskLow:
+		// Reading goes on, and moving the clients elsewhere would not help them.
+		_, _ = io.WriteString(w, "ok; the disk is nearly full and sends are refused\n")
+	default:
+		_, _ = io.WriteString(w, "ok\n")
+	}
+}
+
+// A request has so long to come, and its answer to leave. Sockets are the
+// gateway's, with deadlines of their own.
+const (
+	bodyTimeout   = 10 * time.Second
+	answerTimeout = 30 * time.Second
+)
+
+// safeHeaders keep a browser from doing with our pages what they do not need,
+// and deadlines keep a slow reader from holding a goroutine.
+func safeHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/ws" {
+			c := http.NewResponseController(w)
+			_ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) // a connection that is gone needs none
+			_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
+		}
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-cache")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// A development token lasts so long; a request for one has so many bytes.
+const (
+	developmentTTL = 24 * time.Hour
+	askMax         = 4 << 10
+)
+
+// developmentToken gives a token to whoever asks. The JSON type keeps other
+// sites' forms out.
+func (n *Node) developmentToken(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Content-Type") != "application/json" {
+		http.Error(w, "want application/json", http.StatusUnsupportedMediaType)
+		return
+	}
+	var ask struct {
+		User   string          `json:"user"`
+		Tenant parley.TenantID `json:"tenant"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, askMax)).Decode(&ask); err != nil {
+		http.Error(w, "want {\"user\": \"name\"}", http.StatusBadRequest)
+		return
+	}
+	token, err := auth.Sign(n.development, auth.Claims{Tenant: ask.Tenant, Subject: ask.User, Expires: time.Now().Add(developmentTTL)})
+	if err != nil {
+		http.Error(w, "no such name: 1 to 128 bytes without control characters", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]string{"token": token})
+}
+
+// adminRoutes are those of the port for operators.
+func (n *Node) adminRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics(), promhttp.HandlerOpts{}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}

@@ -1,0 +1,148 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/parleychat/parley/auth"
+	"github.com/parleychat/parley/chat"
+	"github.com/parleychat/parley/cluster"
+	"github.com/parleychat/parley/gateway"
+)
+
+// Node is one server process. Close ends it.
+type Node struct {
+	// Fixed by Open.
+	config      Config
+	verifier    *auth.Verifier
+	development *auth.Key // nil but with Config.Dev
+	service     *chat.Service
+	router      *cluster.Router
+	gateway     *gateway.Server
+	public      *http.Server
+	admin       *http.Server // nil without Config.AdminListen
+	listener    net.Listener
+	adminAt     net.Listener
+	failed      chan error // the store's end, or a listener's; capacity for each
+
+	servers  sync.WaitGroup
+	stopping atomic.Bool
+}
+
+// Open starts a node: when it returns, the store is replayed and the ports are
+// open. It refuses a folder that another process has open, whose log was lost,
+// or that is damaged, with an error that says what to do.
+func Open(config Config) (*Node, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{config: config, failed: make(chan error, 3)}
+	if n.verifier, n.development, err = config.verifier(); err != nil {
+		return nil, err
+	}
+	if err := n.listen(); err != nil {
+		return nil, err
+	}
+	if err := n.open(); err != nil {
+		return nil, errors.Join(err, n.closeListeners())
+	}
+	n.serve()
+	return n, nil
+}
+
+// listen takes the ports before the store is opened: one that is in use is
+// found before a long replay. Who connects meanwhile waits.
+func (n *Node) listen() (err error) {
+	if n.listener, err = net.Listen("tcp", n.config.Listen); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	if n.config.AdminListen == "" {
+		return nil
+	}
+	if n.adminAt, err = net.Listen("tcp", n.config.AdminListen); err != nil {
+		return errors.Join(fmt.Errorf("node: %w", err), n.closeListeners())
+	}
+	return nil
+}
+
+func (n *Node) closeListeners() error {
+	err := n.listener.Close()
+	if n.adminAt != nil {
+		err = errors.Join(err, n.adminAt.Close())
+	}
+	return err
+}
+
+// open starts the layers, the lowest first.
+func (n *Node) open() error {
+	c := &n.config
+	n.gateway = gateway.New(c.Gateway)
+	n.router = cluster.New(n.gateway, n.verify, c.Cluster)
+	options := c.Chat
+	options.Deliverer = n.router
+	options.Engine.Failed = n.storeFailed
+	var err error
+	if n.service, err = chat.Open(vfs.Default, c.Data, options); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	n.router.Start(n.service)
+	if err := n.gateway.Start(n.router); err != nil {
+		return errors.Join(fmt.Errorf("node: %w", err), n.router.Close(), n.service.Close())
+	}
+	return nil
+}
+
+// storeFailed is called by the engine when it has ended.
+func (n *Node) storeFailed(err error) {
+	select {
+	case n.failed <- err:
+	default: // the first counts
+	}
+}
+
+// URL is where the node listens.
+func (n *Node) URL() string { return "http://" + n.listener.Addr().String() }
+
+// AdminURL is where metrics and profiles are, empty where there are none.
+func (n *Node) AdminURL() string {
+	if n.adminAt == nil {
+		return ""
+	}
+	return "http://" + n.adminAt.Addr().String()
+}
+
+// Run serves until ctx ends, and then closes the node. When the store or a port
+// fails it closes the node and returns what failed.
+func (n *Node) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return n.Close()
+	case err := <-n.failed:
+		n.config.Logger.Error("stopping", "err", err)
+		return errors.Join(err, n.Close())
+	}
+}
+
+// Close stops the node in the order that the package names. A second Close
+// returns nil.
+func (n *Node) Close() error {
+	if n.stopping.Swap(true) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), n.config.DrainTimeout)
+	defer cancel()
+	err := n.listener.Close()
+	if drained := n.gateway.Drain(ctx); drained != nil {
+		n.config.Logger.Warn("sessions were cut before all answers had left", "err", drained)
+	}
+	err = errors.Join(err, n.stopHTTP(ctx), n.gateway.Close(), n.router.Close())
+	return errors.Join(err, n.service.Close())
+}
