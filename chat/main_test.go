@@ -203,8 +203,11 @@ func (w *world) draft(from Login, c parley.ConversationID, body string) parley.D
 // say sends a message that must be accepted.
 func (w *world) say(from Login, c parley.ConversationID, body string) parley.Receipt {
 	w.t.Helper()
-	r, err := w.Send(w.t.Context(), from.Identity, w.draft(from, c, body))
-	w.check(err)
+	var r parley.Receipt
+	insist(w.t, func() (err error) {
+		r, err = w.Send(w.t.Context(), from.Identity, w.draft(from, c, body))
+		return err
+	})
 	w.sent[sender{from.Stream, c}]++
 	return r
 }

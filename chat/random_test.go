@@ -16,7 +16,11 @@ import (
 // TestRandom does what users do, at random, and holds every answer to the model.
 // PARLEY_SEED runs one seed, PARLEY_SEEDS that many.
 func TestRandom(t *testing.T) {
-	first, last := uint64(1), setting(t, "PARLEY_SEEDS", 30)
+	seeds := uint64(30)
+	if underRace {
+		seeds = 8
+	}
+	first, last := uint64(1), setting(t, "PARLEY_SEEDS", seeds)
 	if one := setting(t, "PARLEY_SEED", 0); one > 0 {
 		first, last = one, one
 	}
