@@ -3,10 +3,22 @@ GO ?= go
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/parley
+	$(GO) build -o bin/parley ./cmd/parley
+
+.PHONY: run
+run: build ## a server for trying Parley out, on 127.0.0.1:8080, with a page
+	bin/parley serve --dev
+
+.PHONY: tools
+tools: ## install what the tests need and this machine lacks
+	scripts/tools.sh
 
 .PHONY: test
-test: vet generate-check ## pass the tests, as CI does
+test: tools vet generate-check ## pass the tests, as CI does
 	$(GO) test -race ./...
 
 .PHONY: vet
