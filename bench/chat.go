@@ -132,7 +132,7 @@ func (r *run) inWindow(at time.Duration) bool {
 	return int64(at) >= r.from.Load() && int64(at) < r.until.Load()
 }
 
-// dialers is how many connections are made at once.
+// dialers is how many users log in at once.
 const dialers = 16
 
 // connect logs every user in.
@@ -146,41 +146,50 @@ func (r *run) connect(ctx context.Context, metrics map[string]float64) error {
 			return err
 		}
 	}
-	bar := newProgress(r.options.Progress, "connecting", r.options.Users)
-	defer bar.end()
-	start := time.Now()
-	var next, done atomic.Int64
-	errs := make([]error, dialers)
-	var wg sync.WaitGroup
-	for w := range dialers {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(r.users)) && errs[w] == nil; i = next.Add(1) - 1 {
-				errs[w] = r.users[i].connect(ctx, token)
-				bar.set(int(done.Add(1)))
-			}
-		})
+	tokens := make([]string, len(r.users))
+	err := r.eachUser("tokens", func(u *user) (err error) {
+		tokens[u.index], err = token(ctx, userName(int(u.index)))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("tokens: %w", err)
 	}
-	wg.Wait()
-	metrics["connects_per_s"] = float64(r.options.Users) / time.Since(start).Seconds()
-	if err := errors.Join(errs...); err != nil {
+	start := time.Now()
+	err = r.eachUser("connecting", func(u *user) error { return u.connect(ctx, tokens[u.index]) })
+	if err != nil {
 		return err
 	}
+	metrics["connects_per_s"] = float64(r.options.Users) / time.Since(start).Seconds()
 	for _, u := range r.users {
 		r.readers.Go(u.read)
 	}
 	return nil
 }
 
-func (u *user) connect(ctx context.Context, token func(context.Context, string) (string, error)) error {
-	name := userName(int(u.index))
-	t, err := token(ctx, name)
-	if err != nil {
-		return fmt.Errorf("token of %s: %w", name, err)
+// eachUser does something for every user, for a few at once, until it fails.
+func (r *run) eachUser(what string, do func(*user) error) error {
+	bar := newProgress(r.options.Progress, what, len(r.users))
+	defer bar.end()
+	var next, done atomic.Int64
+	errs := make([]error, dialers)
+	var wg sync.WaitGroup
+	for w := range dialers {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(r.users)) && errs[w] == nil; i = next.Add(1) - 1 {
+				errs[w] = do(r.users[i])
+				bar.set(int(done.Add(1)))
+			}
+		})
 	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (u *user) connect(ctx context.Context, token string) error {
 	encoding, _ := wire.ParseSubprotocol(u.run.options.Subprotocol) // Check knows it
-	conn, err := client.Dial(ctx, u.run.options.URL, client.DialOptions{Token: t, Subprotocol: encoding})
+	conn, err := client.Dial(ctx, u.run.options.URL, client.DialOptions{Token: token, Subprotocol: encoding})
 	if err != nil {
-		return fmt.Errorf("connect %s: %w", name, err)
+		return fmt.Errorf("connect %s: %w", userName(int(u.index)), err)
 	}
 	w := conn.Welcome()
 	u.conn, u.stream, u.frameMax = conn, w.Stream, int(w.FrameMax)

@@ -73,7 +73,6 @@ func newFake(t *testing.T) *fake {
 	mux.HandleFunc("GET /ws", f.serve)
 	f.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {
-		http.DefaultClient.CloseIdleConnections()
 		f.Close()
 		f.connections.Wait()
 	})

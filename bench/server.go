@@ -181,6 +181,10 @@ func (s *Server) flushes(ctx context.Context) float64 {
 // answerMax bounds what is read of an answer over HTTP.
 const answerMax = 4 << 20
 
+// asker keeps no connections: a server that stops waits for those that were
+// opened and not used.
+var asker = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 // get asks over HTTP.
 func get(ctx context.Context, method, where string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, where, bytes.NewReader(body))
@@ -188,7 +192,7 @@ func get(ctx context.Context, method, where string, body []byte) ([]byte, error)
 		return nil, err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
+	response, err := asker.Do(request)
 	if err != nil {
 		return nil, err
 	}
