@@ -19,6 +19,7 @@ type delivery struct {
 	statePush    wire.ServerMessage
 	peer         wire.Member
 	conversation parley.ConversationID
+	shown        chat.State
 
 	to  []parley.UserID // recipients of one push
 	due []dueState
@@ -149,11 +150,11 @@ func (r *Router) due(t *chat.Told, users ...parley.UserID) {
 // longer is told so.
 func (r *Router) pushState(s *dueState) {
 	d := &r.delivery
-	st, err := r.service.State(parley.Identity{Tenant: s.tenant, User: s.user}, s.conversation)
-	if err != nil {
-		st = chat.State{Conversation: s.conversation, Version: s.version, Changed: s.changed, Left: true}
+	var err error
+	if d.shown, err = r.service.State(parley.Identity{Tenant: s.tenant, User: s.user}, s.conversation); err != nil {
+		d.shown = chat.State{Conversation: s.conversation, Version: s.version, Changed: s.changed, Left: true}
 	}
-	r.fillState(&d.state, &d.peer, &st)
+	r.fillState(&d.state, &d.peer, &d.shown)
 	d.conversation = s.conversation
 	d.state.Conversation = d.conversation[:]
 	d.to = append(d.to[:0], s.user)

@@ -54,7 +54,7 @@ func (e *Engine) complete() {
 func (e *Engine) signalIdle() {
 	e.intake.Lock()
 	defer e.intake.Unlock()
-	if e.idle != nil && len(e.pending) == 0 {
+	if e.idle != nil && e.pending.len() == 0 {
 		close(e.idle)
 		e.idle = nil
 	}
@@ -147,20 +147,16 @@ func (e *Engine) resolve(r Result) {
 func (e *Engine) takePending() *Batch {
 	e.intake.Lock()
 	defer e.intake.Unlock()
-	if len(e.pending) == 0 {
+	if e.pending.len() == 0 {
 		invariant.Violated("a command was committed that nobody proposed")
 	}
-	b := e.pending[0]
-	e.pending[0] = nil
-	e.pending = e.pending[1:]
-	return b
+	return e.pending.take()
 }
 
 // abandon ends what waits: its outcome is unknown.
 func (e *Engine) abandon() {
 	e.intake.Lock()
-	waiting := e.pending
-	e.pending = nil
+	waiting := e.pending.takeAll()
 	e.intake.Unlock()
 	if e.current != nil {
 		waiting = append([]*Batch{e.current}, waiting...)
@@ -184,9 +180,8 @@ type loss struct {
 func (e *Engine) lose(n int) {
 	l := &loss{}
 	e.intake.Lock()
-	for n > 0 && len(e.pending) > 0 {
-		last := len(e.pending) - 1
-		b := e.pending[last]
+	for n > 0 && e.pending.len() > 0 {
+		b := e.pending.newest()
 		if b.expect > n {
 			b.Err = ErrLost
 			b.expect -= n
@@ -194,7 +189,7 @@ func (e *Engine) lose(n int) {
 			break
 		}
 		n -= b.expect
-		e.pending = e.pending[:last]
+		e.pending.dropNewest()
 		l.batches = append(l.batches, b)
 	}
 	e.intake.Unlock()

@@ -54,7 +54,7 @@ type Engine struct {
 	done    []*Batch
 
 	intake  sync.Mutex // guards below; the order of proposals
-	pending []*Batch   // proposed, oldest first
+	pending pending
 	idle    chan struct{}
 	err     error
 	closing bool
@@ -161,7 +161,7 @@ func (e *Engine) propose(b *Batch) error {
 		}
 		return fmt.Errorf("append: %w", err)
 	}
-	e.pending = append(e.pending, b)
+	e.pending.add(b)
 	return nil
 }
 
@@ -304,7 +304,7 @@ func (e *Engine) Close() error {
 		e.err = ErrClosed
 	}
 	var idle chan struct{}
-	if failed == nil && len(e.pending) > 0 {
+	if failed == nil && e.pending.len() > 0 {
 		idle = make(chan struct{})
 		e.idle = idle
 	}

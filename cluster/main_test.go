@@ -1,0 +1,219 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parleychat/parley"
+	"github.com/parleychat/parley/chat"
+	"github.com/parleychat/parley/engine"
+	"github.com/parleychat/parley/wire"
+)
+
+// TestMain fails when a test has left a goroutine of ours, or of the store,
+// behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if left := leftGoroutines(); left != "" && code == 0 {
+		fmt.Fprintf(os.Stderr, "goroutines left behind:\n\n%s\n", left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func leftGoroutines() string {
+	var ours []string
+	for range 500 {
+		stacks := make([]byte, 4<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		ours = ours[:0]
+		for i, s := range strings.Split(string(stacks), "\n\n") {
+			if i > 0 && (strings.Contains(s, "parleychat/parley") || strings.Contains(s, "cockroachdb/pebble")) {
+				ours = append(ours, s)
+			}
+		}
+		if len(ours) == 0 {
+			return ""
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return strings.Join(ours, "\n\n")
+}
+
+// sockets records what sessions are told. Session n is that of the user who is
+// n-th in online.
+type sockets struct {
+	mu      sync.Mutex
+	online  []parley.UserID
+	told    map[wire.SessionID][]*wire.ServerMessage
+	skips   []parley.StreamID // of pushes of messages
+	answers int
+	flushes int
+	changed chan struct{} // closed and made anew at every Flush
+}
+
+func newSockets() *sockets {
+	return &sockets{told: make(map[wire.SessionID][]*wire.ServerMessage), changed: make(chan struct{})}
+}
+
+func (s *sockets) Reply(session wire.SessionID, m *wire.ServerMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers++
+	if m != nil {
+		s.told[session] = append(s.told[session], proto.CloneOf(m))
+	}
+}
+
+func (s *sockets) Push(to []parley.UserID, skip parley.StreamID, m *wire.ServerMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m.Message != nil {
+		s.skips = append(s.skips, skip)
+	}
+	for _, u := range to {
+		if i := slices.Index(s.online, u); i >= 0 {
+			id := wire.SessionID(i + 1)
+			s.told[id] = append(s.told[id], proto.CloneOf(m))
+		}
+	}
+}
+
+func (s *sockets) Online(u parley.UserID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.online, u)
+}
+
+func (s *sockets) Flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flushes++
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// await returns what a session was told once it is enough.
+func (s *sockets) await(t testing.TB, session wire.SessionID, enough func([]*wire.ServerMessage) bool) []*wire.ServerMessage {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		s.mu.Lock()
+		told, changed := slices.Clone(s.told[session]), s.changed
+		s.mu.Unlock()
+		if enough(told) {
+			return told
+		}
+		select {
+		case <-changed:
+		case <-late:
+			t.Fatalf("session %d was told only %v", session, told)
+		}
+	}
+}
+
+// house is a router between recorded sockets and a real service.
+type house struct {
+	t       testing.TB
+	sockets *sockets
+	router  *Router
+	service *chat.Service
+	users   []parley.Identity
+	streams []parley.StreamID
+	next    uint32
+}
+
+// verifyName takes a token for the name of a user.
+func verifyName(token string) (parley.TenantID, string, time.Time, error) {
+	if token == "" {
+		return 0, "", time.Time{}, parley.BadToken
+	}
+	return parley.DefaultTenant, token, time.Time{}, nil
+}
+
+func open(t testing.TB, opts Options, chatOpts chat.Options, names ...string) *house {
+	t.Helper()
+	h := &house{t: t, sockets: newSockets()}
+	opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	h.router = New(h.sockets, verifyName, opts)
+	if chatOpts.Engine.Partitions == 0 {
+		chatOpts.Engine = engine.Options{Partitions: 4, HeadSize: 1 << 20}
+	}
+	chatOpts.Engine.Logger = opts.Logger
+	chatOpts.Deliverer = h.router
+	var err error
+	if h.service, err = chat.Open(vfs.NewMem(), "data", chatOpts); err != nil {
+		t.Fatal(err)
+	}
+	h.router.Start(h.service)
+	t.Cleanup(h.close)
+	for _, name := range names {
+		who, welcome, _, err := h.router.Authenticate(context.Background(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.users = append(h.users, who)
+		h.streams = append(h.streams, parley.StreamID(welcome.Stream))
+		h.sockets.mu.Lock()
+		h.sockets.online = append(h.sockets.online, who.User)
+		h.sockets.mu.Unlock()
+	}
+	return h
+}
+
+func (h *house) close() {
+	if err := h.router.Close(); err != nil {
+		h.t.Error(err)
+	}
+	if err := h.service.Close(); err != nil && !errors.Is(err, engine.ErrFailed) {
+		h.t.Error(err)
+	}
+}
+
+// ask submits a request of a user and waits for its answer.
+func (h *house) ask(user int, q *wire.Request) *wire.ServerMessage {
+	h.t.Helper()
+	h.next++
+	q.Id = h.next
+	session := wire.SessionID(user + 1)
+	h.router.Submit(session, h.users[user], []*wire.Request{q})
+	var answer *wire.ServerMessage
+	h.sockets.await(h.t, session, func(told []*wire.ServerMessage) bool {
+		for _, m := range told {
+			if m.ReplyTo == q.Id {
+				answer = m
+			}
+		}
+		return answer != nil
+	})
+	return answer
+}
+
+// direct makes the conversation of two users.
+func (h *house) direct(user int, peer string) []byte {
+	h.t.Helper()
+	m := h.ask(user, &wire.Request{Create: &wire.Create{Peer: peer}})
+	if m.State == nil {
+		h.t.Fatalf("create: %v", m)
+	}
+	return m.State.Conversation
+}
+
+func (h *house) text(user int, conversation []byte, number uint32, text string) *wire.Request {
+	return &wire.Request{Send: &wire.Send{
+		Conversation: conversation, Stream: uint64(h.streams[user]), Number: number, Kind: wire.Kind_KIND_TEXT, Text: text,
+	}}
+}
