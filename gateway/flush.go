@@ -48,19 +48,27 @@ func (f *flusher) run(stop <-chan struct{}) {
 			return
 		case <-f.wake:
 		}
-		list = f.writeAll(list)
+		for list = f.take(list); len(list) > 0; list = f.take(list) {
+			writeAll(list)
+			if stopped(stop) {
+				return
+			}
+		}
 	}
 }
 
-// writeAll writes until the list stays empty.
-func (f *flusher) writeAll(list []*session) []*session {
-	for {
-		if list = f.take(list); len(list) == 0 {
-			return list
-		}
-		for _, c := range list {
-			c.flush()
-		}
+func writeAll(list []*session) {
+	for _, c := range list {
+		c.flush()
+	}
+}
+
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -114,7 +114,9 @@ func (s *Server) Close() error {
 	for c := range s.registry.all() {
 		c.end(wire.CloseGoingAway, "the server stops")
 	}
-	s.flusher.writeAll(nil)
+	for list := s.flusher.take(nil); len(list) > 0; list = s.flusher.take(nil) {
+		writeAll(list)
+	}
 	if s.poller != nil {
 		s.poller.stop()
 	}
