@@ -113,7 +113,7 @@ func (c *Client) load(saved *Saved) error {
 	for i := range saved.Conversations {
 		v := &conversation{Conversation: saved.Conversations[i].clone()}
 		v.told, v.tellable = v.Tail, v.Tail
-		v.durable = v.prefix()
+		v.durable, v.foreign = v.prefix(), v.Last
 		if err := c.recount(v); err != nil {
 			return err
 		}

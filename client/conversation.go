@@ -20,6 +20,7 @@ type conversation struct {
 	told         parley.Seq // end of what the consumer of events has had
 	tellable     parley.Seq // end of what is durable and may be told
 	durable      parley.Seq // end of the durable prefix to acknowledge as delivered
+	foreign      parley.Seq // the newest message of somebody else that came, as far as known
 	restoredFrom parley.Seq // of a Restored that waits, or 0
 
 	sentMarks    parley.Watermarks // on their way to the server in this session
@@ -149,7 +150,8 @@ func (v *conversation) adopt(w *wire.State) {
 		v.Marks.Read, v.Counts.ReadOrdinal, v.Counts.OwnAtRead = read, parley.Ordinal(w.ReadOrdinal), w.OwnAtRead
 	}
 	v.Marks.Delivered = max(v.Marks.Delivered, parley.Seq(w.Delivered))
-	v.Confirmed.Delivered = max(v.Confirmed.Delivered, parley.Seq(w.Delivered))
+	// Large groups keep no delivered mark; what was read was delivered.
+	v.Confirmed.Delivered = max(v.Confirmed.Delivered, parley.Seq(w.Delivered), parley.Seq(w.Read))
 	v.Confirmed.Read = max(v.Confirmed.Read, parley.Seq(w.Read))
 	if p := w.Peer; p != nil {
 		v.raise(memberOf(p))

@@ -101,8 +101,10 @@ func sendOf(d *Draft) *wire.Request {
 // refusalOf is a refusal of the server as an error that matches its
 // parley.Code.
 func refusalOf(w *wire.Error) *Refusal {
+	// The server's text often begins with the code, which we name anyway.
+	message := strings.TrimPrefix(strings.TrimPrefix(w.Message, parley.Code(w.Code).String()), ": ")
 	return &Refusal{
-		Code: parley.Code(w.Code), Message: strings.Clone(w.Message), Expected: parley.Number(w.Expected),
+		Code: parley.Code(w.Code), Message: strings.Clone(message), Expected: parley.Number(w.Expected),
 		RetryAfter: time.Duration(w.RetryAfterMs) * time.Millisecond,
 	}
 }

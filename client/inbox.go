@@ -2,6 +2,7 @@ package client
 
 import (
 	"strings"
+	"time"
 
 	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/wire"
@@ -85,7 +86,7 @@ func (c *Client) takeState(id parley.ConversationID, w *wire.State) *conversatio
 	case !v.stated() && !w.Left:
 		// What another device of the user has is not new to him, but what came here
 		// is told.
-		v.Tail = min(parley.Seq(w.Delivered), parley.Seq(w.Last))
+		v.Tail = min(parley.Seq(max(w.Delivered, w.Read)), parley.Seq(w.Last))
 		if len(v.Held) > 0 {
 			v.Tail = min(v.Tail, v.Held[0].From-1)
 		}
@@ -108,6 +109,9 @@ func (c *Client) take(v *conversation, m Message, ordinal uint64) {
 	}
 	v.hold(parley.SeqRange{From: m.Seq, To: m.Seq})
 	v.count(m.Seq, c.tallyOf(&m, ordinal))
+	if m.From != c.meta.User {
+		v.foreign = max(v.foreign, m.Seq)
+	}
 	if m.At.After(v.Changed) {
 		v.Changed = m.At
 	}
@@ -141,8 +145,16 @@ func (c *Client) askState(v *conversation) {
 	id := v.ID
 	s.ask(&wire.Request{State: &wire.GetState{Conversation: id[:]}}, func(m *wire.ServerMessage) {
 		v.stateDue = false
-		if m != nil && m.State != nil && c.conversations[id] == v && !c.outdated(s, id) {
+		switch {
+		case m == nil || c.conversations[id] != v || c.outdated(s, id):
+		case m.State != nil:
 			c.takeState(id, m.State)
+		case m.Error != nil && v.stated():
+		case m.Error != nil && parley.Code(m.Error.Code).Retry():
+			s.syncAgain = true // its end asks again
+			c.attend(time.Now().Add(c.o.backoff(1)))
+		default:
+			c.gone(v) // it is not the user's any more
 		}
 	})
 }

@@ -97,7 +97,8 @@ func (c *Client) dueMarks(of ...*conversation) {
 }
 
 // mark is what the server is to be told, nil if it knows. Delivered is the end
-// of what is durable here without a gap.
+// of what is durable here without a gap. One's own messages alone are no reason
+// to tell: nobody waits for their tick.
 func (v *conversation) mark() *wire.Mark {
 	if !v.stated() || v.Left || len(v.Doubt) > 0 {
 		return nil
@@ -106,7 +107,8 @@ func (v *conversation) mark() *wire.Mark {
 		Delivered: max(v.Confirmed.Delivered, v.sentMarks.Delivered),
 		Read:      max(v.Confirmed.Read, v.sentMarks.Read),
 	}
-	if v.durable <= known.Delivered && v.Marks.Read <= known.Read {
+	arrived := v.durable > known.Delivered && v.foreign > known.Delivered
+	if !arrived && v.Marks.Read <= known.Read {
 		return nil
 	}
 	id := v.ID

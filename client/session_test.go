@@ -351,14 +351,15 @@ func TestCloseWaitsForAnswers(t *testing.T) {
 	d.untilSynced()
 	a := d.send(room(1), "a")
 	q := e.expectSend(77, 1, "a")
+	e.push(push(message(1, 1)))
 	closed := make(chan error, 1)
 	go func() { closed <- d.Close() }()
 	time.Sleep(20 * time.Millisecond)
 	if _, err := d.SendText(room(1), "late"); !errors.Is(err, ErrClosed) {
 		t.Fatalf("send while closing: %v", err)
 	}
-	e.sent(q, 1)
 	e.expectMark(1, 0)
+	e.sent(q, 2)
 	if err := <-closed; err != nil {
 		t.Fatal(err)
 	}

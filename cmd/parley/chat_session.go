@@ -30,9 +30,24 @@ type chatSession struct {
 
 // chatShown is what was said of a conversation last, so that it is said once.
 type chatShown struct {
-	own    parley.Seq // the newest own message
+	newest parley.Seq   // message
+	own    []parley.Seq // own messages that not all have read, as far as they were shown
 	ticks  parley.Watermarks
 	unread uint64
+}
+
+// chatOwnMax bounds the own messages that a tick is still shown for.
+const chatOwnMax = 1000
+
+// upTo is the newest own message up to a watermark, 0 if there is none.
+func (x *chatShown) upTo(mark parley.Seq) parley.Seq {
+	newest := parley.Seq(0)
+	for _, seq := range x.own {
+		if seq <= mark {
+			newest = max(newest, seq)
+		}
+	}
+	return newest
 }
 
 func newChatSession(c *client.Client, wait time.Duration) *chatSession {
@@ -294,6 +309,7 @@ func (s *chatSession) show(e client.Event) error {
 		s.print("[" + e.Conversation.String() + "] gone")
 	case client.Restored:
 		if v, err := s.c.Conversation(e.Conversation); err == nil {
+			s.of(v.ID).newest = min(s.of(v.ID).newest, e.From-1)
 			s.print(fmt.Sprintf("[%s] the server was restored: messages from %d on are others now", chatName(v), e.From))
 		}
 	case client.DraftChanged:
@@ -317,10 +333,13 @@ func (s *chatSession) received(v client.Conversation, e client.Received) {
 	if !e.Hole.Empty() {
 		s.print(fmt.Sprintf("[%s] %d-%d not held", chatName(v), e.Hole.From, e.Hole.To))
 	}
+	x := s.of(v.ID)
 	for i := range e.Messages {
-		s.message(v, &e.Messages[i])
+		if e.Messages[i].Seq > x.newest { // else it was shown as history
+			s.message(v, &e.Messages[i])
+		}
 	}
-	if n := len(e.Messages); n > 0 && v.ID == s.open {
+	if n := len(e.Messages); n > 0 && v.ID == s.open && v.Unread() > 0 {
 		s.say(s.c.MarkRead(v.ID, e.Messages[n-1].Seq))
 	}
 }
@@ -333,22 +352,41 @@ func (s *chatSession) message(v client.Conversation, m *client.Message) {
 		if v.Tick(m.Seq) != client.Sent {
 			tick = " ✓✓ " + v.Tick(m.Seq).String()
 		}
-		x := s.of(v.ID)
-		x.own = max(x.own, m.Seq)
+		s.noteOwn(v, m.Seq)
 	}
+	x := s.of(v.ID)
+	x.newest = max(x.newest, m.Seq)
 	s.print(fmt.Sprintf("[%s] %d %s: %s%s", chatName(v), m.Seq, chatFrom(m), chatClean(chatText(m)), tick))
+}
+
+// noteOwn remembers an own message, and what its line says of it already.
+func (s *chatSession) noteOwn(v client.Conversation, seq parley.Seq) {
+	x := s.of(v.ID)
+	switch v.Tick(seq) {
+	case client.Read:
+		x.ticks.Read = max(x.ticks.Read, seq)
+	case client.Delivered:
+		x.ticks.Delivered = max(x.ticks.Delivered, seq)
+	}
+	if v.Tick(seq) != client.Read && !slices.Contains(x.own, seq) {
+		x.own = append(x.own, seq)
+		if len(x.own) > chatOwnMax {
+			x.own = slices.Delete(x.own, 0, 1)
+		}
+	}
 }
 
 // changed shows ticks that rose, and what is unread elsewhere.
 func (s *chatSession) changed(v client.Conversation) {
 	x := s.of(v.ID)
-	read, delivered := min(v.Ticks.Read, x.own), min(v.Ticks.Delivered, x.own)
+	read, delivered := x.upTo(v.Ticks.Read), x.upTo(v.Ticks.Delivered)
 	if read > x.ticks.Read {
 		s.print(fmt.Sprintf("[%s] %d ✓✓ read", chatName(v), read))
 	} else if delivered > x.ticks.Delivered && delivered > x.ticks.Read {
 		s.print(fmt.Sprintf("[%s] %d ✓✓ delivered", chatName(v), delivered))
 	}
 	x.ticks.Read, x.ticks.Delivered = max(x.ticks.Read, read), max(x.ticks.Delivered, delivered)
+	x.own = slices.DeleteFunc(x.own, func(seq parley.Seq) bool { return seq <= v.Ticks.Read })
 	if n := v.Unread(); n != x.unread && v.ID != s.open {
 		x.unread = n
 		s.print(fmt.Sprintf("[%s] %d unread", chatName(v), n))
