@@ -35,6 +35,9 @@ func (f *folder) checkRows() {
 }
 
 func (f *folder) checkRow(id parley.ConversationID, r *row, conv *Conversation) {
+	if f.at[id].broken {
+		return
+	}
 	same := func(what string, got, want any) {
 		if got != want {
 			f.report.flaw("%v: row says %s %v, the messages say %v", id, what, got, want)
@@ -71,10 +74,8 @@ func (f *folder) checkMember(id parley.ConversationID, same func(string, any, an
 	ordinal, ownAtRead := conv.count(m.user, min(m.read, conv.last()))
 	_, own := conv.count(m.user, conv.last())
 	lastOwn := parley.Seq(0)
-	for i, msg := range conv.Messages {
-		if msg.Counts && msg.From == m.user {
-			lastOwn = parley.Seq(i + 1)
-		}
+	if n := len(conv.own[m.user]); n > 0 {
+		lastOwn = conv.own[m.user][n-1]
 	}
 	name := func(what string) string { return fmt.Sprintf("%s of %v", what, m.user) }
 	same(name("role"), m.role, who.Role)

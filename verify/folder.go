@@ -70,12 +70,16 @@ type placement struct {
 	partition parley.PartitionID
 	segment   uint64
 	ordinal   parley.Ordinal
+	broken    bool // a flaw of its messages was named: others follow from it
 }
+
+// partitionsMax is how many partitions a store may have.
+const partitionsMax = 4096
 
 // Folder reads a data folder and changes nothing there. Flaws of the data are
 // in the report; an error says that the folder could not be read at all, for
 // instance because a server has it open.
-func Folder(fs vfs.FS, dir string) (*Report, error) {
+func Folder(fs vfs.FS, dir string) (report *Report, err error) {
 	f := &folder{
 		fs: fs, dir: dir,
 		rows:  make(map[parley.ConversationID]*row),
@@ -90,16 +94,30 @@ func Folder(fs vfs.FS, dir string) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verify: %s is in use, stop the server first: %w", dir, err)
 	}
-	db, err := pebble.Open(fs.PathJoin(dir, "catalogue"), &pebble.Options{FS: fs, ReadOnly: true, Logger: quiet{}})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("verify: catalogue: %w", err), lock.Close())
-	}
-	f.db = db
-	err = f.run()
-	if err := errors.Join(err, db.Close(), lock.Close()); err != nil {
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := f.read(); err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
 	}
 	return &f.report, nil
+}
+
+func (f *folder) read() error {
+	if err := f.open(); err != nil {
+		return fmt.Errorf("catalogue: %w", err)
+	}
+	return errors.Join(f.run(), f.db.Close())
+}
+
+// open opens the catalogue. Pebble gives up by a panic on some damage to its own
+// files: that is a folder that cannot be read, and no reason to end.
+func (f *folder) open() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("damaged: %v", p)
+		}
+	}()
+	f.db, err = pebble.Open(f.fs.PathJoin(f.dir, "catalogue"), &pebble.Options{FS: f.fs, ReadOnly: true, Logger: quiet{}})
+	return err
 }
 
 type quiet struct{}
@@ -158,6 +176,9 @@ func (f *folder) readStore() error {
 		return fmt.Errorf("store record % x: format unknown here", v)
 	}
 	n := int(binary.LittleEndian.Uint32(v[4:]))
+	if n < 1 || n > partitionsMax {
+		return fmt.Errorf("store record says %d partitions", n)
+	}
 	f.report.Partitions = n
 	f.report.Model.partitions = n
 	f.cut = make([]cutPartition, n)
@@ -353,6 +374,21 @@ func (f *folder) foldStored(id uint64, m *segment.Placed) {
 	if model != nil && len(model.Messages) > 0 && model.Messages[len(model.Messages)-1].Index >= c.Index {
 		f.report.flaw("%v/%d: index %d does not rise", conv, m.Seq, c.Index)
 	}
+	if !before.broken {
+		f.foldMessage(&before, id, m, c)
+	}
+	f.at[conv] = before
+}
+
+// foldMessage decides a stored message anew: it must get what it has.
+func (f *folder) foldMessage(at *placement, id uint64, m *segment.Placed, c *Command) {
+	conv := m.Conversation
+	_, begins := c.Body.(*Create)
+	if f.report.Model.Conversations[conv] == nil && !begins {
+		f.report.flaw("%v: messages from %d on in segment %d, and no beginning: its row or an older segment is missing", conv, m.Seq, id)
+		at.broken = true
+		return
+	}
 	keep := f.report.Model.settings[c.Partition]
 	f.report.Model.settings[c.Partition] = settings{1 << 31, 1<<16 - 1, 1<<16 - 1} // those of its day are not known
 	seq, code := f.report.Model.Apply(c)
@@ -362,12 +398,14 @@ func (f *folder) foldStored(id uint64, m *segment.Placed) {
 	}
 	if code != parley.OK || seq != m.Seq {
 		f.report.flaw("%v: sequence %d of segment %d is %d by the rules (%v)", conv, m.Seq, id, seq, code)
+		at.broken = true
+		return
 	}
-	if s, ok := c.Body.(*Send); ok && code == parley.OK && s.Kind.Counts() {
-		before.ordinal++
+	if s, ok := c.Body.(*Send); ok && s.Kind.Counts() {
+		at.ordinal++
 	}
-	if m.Ordinal != before.ordinal {
-		f.report.flaw("%v/%d: ordinal %d, counted %d", conv, m.Seq, m.Ordinal, before.ordinal)
+	if m.Ordinal != at.ordinal {
+		f.report.flaw("%v/%d: ordinal %d, counted %d", conv, m.Seq, m.Ordinal, at.ordinal)
+		at.broken = true
 	}
-	f.at[conv] = before
 }

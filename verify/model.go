@@ -25,6 +25,8 @@ type Conversation struct {
 	Title    string
 	Messages []Message // of sequence 1, 2, 3, …
 	Members  map[parley.UserID]*Member
+
+	own map[parley.UserID][]parley.Seq // who sent which of those that count
 }
 
 // Message is what the model keeps of a message.
@@ -35,6 +37,8 @@ type Message struct {
 	Number parley.Number
 	Hash   uint32
 	Counts bool
+
+	ordinal parley.Ordinal // how many count up to it
 }
 
 // Member is a user's place.
@@ -148,7 +152,18 @@ func (m *Model) conversation(c *Command, id parley.ConversationID, u parley.User
 }
 
 func (conv *Conversation) system(c *Command, from parley.UserID) parley.Seq {
-	conv.Messages = append(conv.Messages, Message{Index: c.Index, From: from})
+	return conv.append(Message{Index: c.Index, From: from})
+}
+
+func (conv *Conversation) append(m Message) parley.Seq {
+	if n := len(conv.Messages); n > 0 {
+		m.ordinal = conv.Messages[n-1].ordinal
+	}
+	if m.Counts {
+		m.ordinal++
+		conv.own[m.From] = append(conv.own[m.From], conv.last()+1)
+	}
+	conv.Messages = append(conv.Messages, m)
 	return conv.last()
 }
 
@@ -183,7 +198,10 @@ func (m *Model) create(c *Command, b *Create) (parley.Seq, parley.Code) {
 	if len(b.Users)+1 > int(m.obeyed(c.Partition).groupMax) {
 		return 0, parley.GroupFull
 	}
-	conv := &Conversation{Tenant: c.Tenant, Kind: b.Kind, Title: b.Title, Members: make(map[parley.UserID]*Member)}
+	conv := &Conversation{
+		Tenant: c.Tenant, Kind: b.Kind, Title: b.Title,
+		Members: make(map[parley.UserID]*Member), own: make(map[parley.UserID][]parley.Seq),
+	}
 	m.Conversations[b.Conversation] = conv
 	if b.Kind == parley.Direct {
 		conv.join(b.Actor, parley.RoleMember, 0)
@@ -358,13 +376,11 @@ func (m *Model) send(c *Command, b *Send) (parley.Seq, parley.Code) {
 	case b.Size > int(m.obeyed(c.Partition).bodyMax):
 		return 0, parley.TooLarge
 	}
-	conv.Messages = append(conv.Messages, Message{
-		Index: c.Index, From: b.From, Stream: b.Stream, Number: b.Number, Hash: b.Hash, Counts: true,
-	})
+	conv.append(Message{Index: c.Index, From: b.From, Stream: b.Stream, Number: b.Number, Hash: b.Hash, Counts: true})
 	if at >= 0 {
 		from.streams = slices.Delete(from.streams, at, at+1)
 	} else if len(from.streams) == streamsMax {
-		from.forgotten = max(from.forgotten, from.streams[0].id.Birth())
+		from.forgotten = max(from.forgotten, from.streams[0].id.Birth(), 1)
 		from.streams = from.streams[1:]
 	}
 	from.streams = append(from.streams, stream{b.Stream, b.Number, conv.last(), b.Hash})
@@ -391,18 +407,14 @@ func (m *Model) mark(c *Command, k *Mark) parley.Code {
 	return parley.OK
 }
 
-// count counts the messages up to a sequence that count, and those of them that
-// are a user's own.
+// count is how many messages up to a sequence count, and how many of them are a
+// user's own.
 func (conv *Conversation) count(u parley.UserID, to parley.Seq) (ordinal parley.Ordinal, own uint64) {
-	for _, m := range conv.Messages[:to] {
-		if m.Counts {
-			ordinal++
-			if m.From == u {
-				own++
-			}
-		}
+	if to == 0 {
+		return 0, 0
 	}
-	return ordinal, own
+	n, _ := slices.BinarySearch(conv.own[u], to+1)
+	return conv.Messages[to-1].ordinal, uint64(n)
 }
 
 func (m *Model) prefer(c *Command, b *Prefer) parley.Code {
