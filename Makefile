@@ -20,6 +20,16 @@ tools: ## install what the tests need and this machine lacks
 .PHONY: test
 test: tools vet generate-check ## pass the tests, as CI does
 	$(GO) test -race ./...
+	$(GO) test -count=1 ./internal/sim # without the race detector there is time for 200 seeds
+
+.PHONY: mutants
+mutants: ## put every known fault in, one at a time, and see it caught
+	scripts/mutants.sh
+
+N ?= 200
+.PHONY: crash
+crash: tools ## kill, cut the power and break the disk, N times (200), and write docs/bench/crash-N.txt
+	scripts/crash.sh $(N)
 
 .PHONY: vet
 vet: ## go vet and formatting

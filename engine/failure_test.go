@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/wal"
 )
 
@@ -120,6 +121,58 @@ func unflushed(t *testing.T, files int) (*vfs.MemFS, *traffic) {
 	g.release()
 	closeEngine(t, e)
 	return left, tr
+}
+
+// While the catalogue stands still no head is committed, though its segment is
+// written: the log keeps the records, and after a power cut everything that was
+// acknowledged is there.
+func TestLogOutlastsTheCommit(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	var hold atomic.Pointer[chan struct{}]
+	disk := hooked(mem, func(op errorfs.Op) error {
+		if wait := hold.Load(); wait != nil && changesDisk(op) && inFolder(op, catalogueDir) {
+			<-*wait
+		}
+		return nil
+	})
+	e := open(t, disk, testDir, Plain{}, Options{HeadSize: 64 << 10, HeadsMax: 2})
+	wait := make(chan struct{})
+	hold.Store(&wait)
+	var taken, told atomic.Int64
+	for refused := 0; refused < 100; { // in a row: the next log file is not only late
+		b := &Batch{
+			Commands: []Command{PlainAppend(e, room(1), 1, parley.Number(taken.Load()+1), make([]byte, 8000))},
+			Done: func(b *Batch) {
+				if b.Err == nil {
+					told.Add(1)
+				}
+			},
+		}
+		switch err := e.Append(b); {
+		case err == nil:
+			refused = 0
+			taken.Add(1)
+		case errors.Is(err, parley.Overloaded):
+			refused++
+			time.Sleep(time.Millisecond)
+		default:
+			t.Fatal(err)
+		}
+	}
+	due := told.Load()
+	left := mem.CrashClone(vfs.CrashCloneCfg{})
+	if s := e.Stats(); s.Flushes > 0 || s.HeadsWaiting < 2 || due == 0 {
+		t.Errorf("nothing was tried: %+v, %d acknowledged", s, due)
+	}
+	hold.Store(nil)
+	close(wait)
+	closeEngine(t, e)
+
+	e = open(t, left, testDir, Plain{}, Options{})
+	if all, err := readAll(t, e, room(1), 1); err != nil || int64(len(all)) < due {
+		t.Errorf("%d messages, %v; %d were acknowledged", len(all), err, due)
+	}
+	closeEngine(t, e)
 }
 
 // slowly is a disk on which segments are begun slowly.

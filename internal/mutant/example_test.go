@@ -8,5 +8,5 @@ import (
 
 func Example() {
 	fmt.Println(len(mutant.All))
-	// Output: 13
+	// Output: 12
 }

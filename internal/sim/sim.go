@@ -33,8 +33,22 @@ type Options struct {
 type Figures struct {
 	Acknowledged, Repeated, Refused int
 	Cuts                            int // of the power
-	Open, Closed, Below             int // of them: while records stood in the open head, in a closed one, below the cut
+	Opening                         int // of them: while the node was being opened
+	Open, Closed, Below             int // and of the others: with records in the open head, in a closed one, below the cut
 	Flushes                         uint64
+}
+
+// Add adds the figures of another run.
+func (f *Figures) Add(g Figures) {
+	f.Acknowledged += g.Acknowledged
+	f.Repeated += g.Repeated
+	f.Refused += g.Refused
+	f.Cuts += g.Cuts
+	f.Opening += g.Opening
+	f.Open += g.Open
+	f.Closed += g.Closed
+	f.Below += g.Below
+	f.Flushes += g.Flushes
 }
 
 const dir = "data"
@@ -71,6 +85,9 @@ type world struct {
 
 	users []parley.Identity
 	rooms []*room
+
+	engine atomic.Pointer[engine.Engine] // that runs; nil while it is being opened
+	resume func()                        // has a log take proposals again; nil where it always does
 
 	mu      sync.Mutex // guards below
 	off     bool       // the power is off: nothing that comes now was told
@@ -129,6 +146,7 @@ func (w *world) live(disk *vfs.MemFS, steps int) (*vfs.MemFS, error) {
 		defer w.mu.Unlock()
 		if !w.off {
 			w.off = true
+			w.count()
 			left = disk.CrashClone(clone)
 		}
 	}
@@ -148,16 +166,17 @@ func (w *world) live(disk *vfs.MemFS, steps int) (*vfs.MemFS, error) {
 	w.mu.Lock()
 	w.off = false
 	w.mu.Unlock()
+	w.engine.Store(nil)
 	s, err := chat.Open(fs, dir, w.options())
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
+	w.engine.Store(s.Engine())
 	if err := w.work(s, steps); err != nil {
 		return nil, err
 	}
 	cut()
-	w.figures.Cuts++
-	w.count(s)
+	w.figures.Flushes += s.Engine().Stats().Flushes
 	err = s.Close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -167,9 +186,15 @@ func (w *world) live(disk *vfs.MemFS, steps int) (*vfs.MemFS, error) {
 	return left, err
 }
 
-func (w *world) count(s *chat.Service) {
-	st := s.Engine().Stats()
-	w.figures.Flushes += st.Flushes
+// count notes where the power cut lands.
+func (w *world) count() {
+	w.figures.Cuts++
+	e := w.engine.Load()
+	if e == nil {
+		w.figures.Opening++
+		return
+	}
+	st := e.Stats()
 	if st.Flushes > 0 {
 		w.figures.Below++
 	}
@@ -189,6 +214,9 @@ func (w *world) work(s *chat.Service, steps int) error {
 	for range steps {
 		if w.isOff() {
 			break
+		}
+		if w.resume != nil {
+			w.resume()
 		}
 		if err := w.step(s); err != nil {
 			return err
@@ -225,7 +253,7 @@ func (w *world) settle(s *chat.Service) error {
 	ctx := context.Background()
 	for len(w.users) < 6 {
 		var l chat.Login
-		if err := insist(func() (err error) {
+		if err := w.insist(func() (err error) {
 			l, err = s.Login(ctx, parley.DefaultTenant, fmt.Sprintf("user-%d", len(w.users)))
 			return err
 		}); err != nil {
@@ -263,7 +291,7 @@ func (w *world) makeRoom(ctx context.Context, s *chat.Service) (*room, error) {
 	if r.direct {
 		r.members = []int{n, n + 1}
 	}
-	err := insist(func() (err error) {
+	err := w.insist(func() (err error) {
 		if r.direct {
 			r.id, err = s.CreateDirect(ctx, w.users[n], w.users[n+1].User)
 			return err
@@ -324,17 +352,25 @@ func (w *world) step(s *chat.Service) error {
 // to try again, for here nobody does, and one that a removal explains whose
 // acknowledgement the power cut took.
 func ignoreOff(w *world, err error) error {
-	if w.isOff() || errors.Is(err, parley.Overloaded) || errors.Is(err, parley.NotMember) {
+	if w.isOff() || passes(err) || errors.Is(err, parley.NotMember) {
 		return nil
 	}
 	return err
 }
 
-// insist tries until the node is not overloaded.
-func insist(try func() error) error {
+// passes reports whether the same may be tried again.
+func passes(err error) bool {
+	return errors.Is(err, parley.Overloaded) || errors.Is(err, parley.Unavailable) || errors.Is(err, engine.ErrLost)
+}
+
+// insist tries until it is done or refused for good.
+func (w *world) insist(try func() error) error {
 	for {
-		if err := try(); !errors.Is(err, parley.Overloaded) {
+		if err := try(); !passes(err) {
 			return err
+		}
+		if w.resume != nil {
+			w.resume()
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -467,7 +503,7 @@ func (w *world) judge(left *vfs.MemFS) error {
 		}
 	}
 	if len(report.Flaws) > 0 {
-		return fmt.Errorf("verify: %q", report.Flaws)
+		return fmt.Errorf("verify: %d flaws, the first: %s", len(report.Flaws), report.Flaws[0])
 	}
 	if err := w.twins(left); err != nil {
 		return err

@@ -30,6 +30,9 @@ type Truncating struct {
 
 	// Cuts counts how often the tail was cut.
 	Cuts int
+	// Committed is every command that was, in order. It may be read once the log
+	// is closed.
+	Committed []engine.Command
 }
 
 // OpenTruncating is an engine.OpenLog. The log begins empty.
@@ -126,6 +129,7 @@ func (l *Truncating) group(n int) wal.Group {
 			binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-4))
 			count++
 		}
+		l.Committed = append(l.Committed, p...)
 	}
 	if len(l.buffer)+len(b) > cap(l.buffer) || l.rng.IntN(8) == 0 {
 		l.file++
