@@ -62,7 +62,7 @@ func (e *Engine) signalIdle() {
 
 // applyGroup applies the records of one group.
 func (e *Engine) applyGroup(g wal.Group, live bool) error {
-	if e.head.file != g.File {
+	if e.head.file != g.File || len(e.head.changes) >= e.opts.HeadRowsMax {
 		e.closeHead()
 	}
 	if e.head.empty() {
@@ -98,11 +98,6 @@ func (e *Engine) applyGroup(g wal.Group, live bool) error {
 		e.head.last = lsn
 	}
 	e.stats.groups.Add(1)
-	if len(e.head.changes) >= e.opts.HeadRowsMax {
-		locked.mu.Unlock()
-		locked = nil
-		e.closeHead()
-	}
 	return nil
 }
 

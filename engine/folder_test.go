@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/tiering/segment"
+	"github.com/parleychat/parley/wal"
 )
 
 // fill makes a store of so many segments, with a message of each of two
@@ -388,4 +390,76 @@ func TestIncarnationDamaged(t *testing.T) {
 	}
 	put(whole)
 	closeEngine(t, open(t, fs, testDir, Plain{}, Options{}))
+}
+
+// Damage in the middle of the log is refused, by file and offset and with what to
+// do. At the very end it is a write that nobody was told was safe: it is cut, and
+// the cut is said.
+func TestDamagedLog(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	e := open(t, mem, testDir, Plain{}, Options{})
+	for n := range 5 { // a frame each, of one block
+		send(t, e, room(1), 1, parley.Number(n+1), fmt.Sprint(n))
+	}
+	left := mem.CrashClone(vfs.CrashCloneCfg{})
+	closeEngine(t, e)
+	log := left.PathJoin(testDir, logDir, "000000000001.wal")
+	flip := func(fs vfs.FS, off int64) {
+		t.Helper()
+		f, err := fs.OpenReadWrite(log, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 1)
+		_, err = f.ReadAt(b, off)
+		b[0] ^= 1
+		_, written := f.WriteAt(b, off)
+		if err := errors.Join(err, written, f.Sync(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const third, fifth = 512 + 2*512, 512 + 4*512
+	middle := left.CrashClone(vfs.CrashCloneCfg{})
+	flip(middle, third+60)
+	for range 2 {
+		refused(t, middle, testDir, wal.ErrCorrupt, fmt.Sprintf("000000000001.wal:%d", third),
+			"records from 3 on cannot be read", "keep the folder as it is", "parley verify", "backup")
+	}
+	flip(middle, third+60)
+	flip(middle, fifth+60)
+	var said strings.Builder
+	e = open(t, middle, testDir, Plain{}, Options{Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	if got := bodies(t, e, room(1)); got != "0 1 2 3" {
+		t.Errorf("with its tail cut: %q", got)
+	}
+	if word := fmt.Sprintf("file=000000000001.wal offset=%d next=5", fifth); !strings.Contains(said.String(), word) {
+		t.Errorf("the log said %q, want %q", said.String(), word)
+	}
+	if r := send(t, e, room(1), 1, 5, "again"); r.Seq != 5 || r.Repeat {
+		t.Errorf("the message that was cut, sent again: %+v", r)
+	}
+	closeEngine(t, e)
+}
+
+// A folder put back from an older copy goes on from there under a new
+// incarnation, so that clients know that sequences they have seen are given
+// again.
+func TestRestoredCopy(t *testing.T) {
+	dir, backup := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backup")
+	fill(t, vfs.Default, dir, 2)
+	copyDir(t, dir, backup)
+	e := open(t, vfs.Default, dir, Plain{}, Options{})
+	before := e.Incarnation()
+	extend(t, e, 2)
+	closeEngine(t, e)
+	copyDir(t, backup, dir)
+	e = open(t, vfs.Default, dir, Plain{}, Options{})
+	told := identify(vfs.Default, filepath.Join(dir, incarnationFile)) != fileIdentity{}
+	if told && e.Incarnation() == before {
+		t.Error("restored: the incarnation is the old one")
+	}
+	if r := send(t, e, room(1), born(9, 1), 1, "another"); r.Seq != 3 {
+		t.Errorf("sequence %d, want 3: the copy has two", r.Seq)
+	}
+	closeEngine(t, e)
 }

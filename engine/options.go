@@ -13,7 +13,7 @@ type Options struct {
 
 	// HeadSize is that of a log file and of the memory that mirrors it, in
 	// bytes. Larger heads make fewer row writes a message, and longer replays.
-	// Default 64 MiB.
+	// Default 64 MiB, at most 1 GiB.
 	HeadSize int
 
 	// HeadsMax bounds the heads in memory: the open one and those that wait for
@@ -21,8 +21,8 @@ type Options struct {
 	// least 2.
 	HeadsMax int
 
-	// HeadRowsMax closes a head, full or not, once so many rows have changed in
-	// it. Default 500,000.
+	// HeadRowsMax closes a head, full or not, before the group that follows once
+	// so many rows have changed in it. Default 500,000.
 	HeadRowsMax int
 
 	// RowsMax bounds the rows, all of which are in memory. Past it Append
@@ -64,6 +64,7 @@ type Options struct {
 
 const (
 	partitionsMax = 4096
+	headSizeMax   = 1 << 30 // places in a head are 32 bits
 	headsMaxMin   = 2
 	commitQueue   = 64 // groups between the committer and the applier
 )
@@ -76,6 +77,7 @@ func (o Options) withDefaults() Options {
 	if o.HeadSize == 0 {
 		o.HeadSize = 64 << 20
 	}
+	o.HeadSize = min(o.HeadSize, headSizeMax)
 	if o.HeadsMax == 0 {
 		o.HeadsMax = 4
 	}

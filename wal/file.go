@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -87,11 +88,24 @@ func (l *Log) prepareNext() bool {
 	defer l.mu.Unlock()
 	if err != nil {
 		l.opts.Logger.Warn("no further log file", "dir", l.dir, "err", err)
-		freeBuffer(buffer)
+		l.takeBack(number, old)
 		return false
 	}
 	l.next = f
 	return true
+}
+
+// takeBack leaves no file behind that could not be begun, for it is counted no
+// longer: each further try would add one.
+func (l *Log) takeBack(number uint64, old *file) {
+	if old != nil {
+		if _, err := l.fs.Stat(l.fs.PathJoin(l.dir, old.name)); err == nil {
+			l.free = append([]*file{old}, l.free...)
+		}
+	}
+	if err := l.fs.Remove(l.fs.PathJoin(l.dir, fileName(number))); err != nil && !errors.Is(err, os.ErrNotExist) {
+		l.opts.Logger.Warn("log file stays", "file", fileName(number), "err", err)
+	}
 }
 
 // dropExcess removes files that a start after crashes left beyond the bound.
@@ -149,11 +163,13 @@ func (l *Log) newFile(number uint64, old *file, buffer []byte) (*file, error) {
 		f.buffer = b
 	}
 	path := l.fs.PathJoin(l.dir, f.name)
-	if err := l.place(path, old); err != nil {
-		return nil, err
+	err := l.place(path, old)
+	if err == nil {
+		err = l.begin(f, path)
 	}
-	if err := l.begin(f, path); err != nil {
+	if err != nil {
 		f.close()
+		freeBuffer(f.buffer)
 		return nil, err
 	}
 	return f, nil
@@ -175,7 +191,7 @@ func (l *Log) place(path string, old *file) error {
 		}
 	}
 	if err := l.fillZero(path); err != nil {
-		return errors.Join(err, l.fs.Remove(path))
+		return err
 	}
 	return l.syncDir()
 }

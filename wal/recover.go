@@ -75,7 +75,7 @@ func (l *Log) recover() error {
 			return err
 		}
 	}
-	if err := l.settle(); err != nil {
+	if err := l.settle(&s); err != nil {
 		return err
 	}
 	l.nextLSN, l.durable = s.next, s.next-1
@@ -105,18 +105,24 @@ func (l *Log) sortOut(newest *file) {
 }
 
 // settle makes sure that what was read is on the disk: after a killed process
-// the newest frame may stand in the page cache alone.
-func (l *Log) settle() error {
-	if len(l.full) == 0 {
+// the newest frame may stand in the page cache alone. It is written once more,
+// with the bytes that it has: if its sync had failed a sync alone would do
+// nothing, for the kernel then holds its pages for clean.
+func (l *Log) settle(s *scanner) error {
+	if s.end == nil {
 		return nil
 	}
-	f := l.full[len(l.full)-1]
-	h, err := l.fs.OpenReadWrite(l.fs.PathJoin(l.dir, f.name), vfs.WriteCategoryUnspecified)
+	h, err := l.fs.OpenReadWrite(l.fs.PathJoin(l.dir, s.end.name), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(h.Sync(), h.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", f.name, err)
+	frame := make([]byte, s.endAt-s.newestAt)
+	_, err = h.ReadAt(frame, int64(s.newestAt))
+	if err == nil {
+		_, err = h.WriteAt(frame, int64(s.newestAt))
+	}
+	if err := errors.Join(err, h.Sync(), h.Close()); err != nil {
+		return fmt.Errorf("write %s again: %w", s.end.name, err)
 	}
 	return l.syncDir()
 }
@@ -182,11 +188,12 @@ type scanner struct {
 	from   LSN
 	handle func(Group) error
 
-	next   LSN   // the record expected
-	end    *file // the last file with frames
-	endAt  int   // where its frames end
-	torn   *file // where a frame was begun and not completed, at the end
-	tornAt int
+	next     LSN   // the record expected
+	end      *file // the last file with frames
+	endAt    int   // where its frames end
+	newestAt int   // where the last of them begins
+	torn     *file // where a frame was begun and not completed, at the end
+	tornAt   int
 }
 
 // file reads one file. The result's last is 0 if it holds no frame of its own
@@ -270,6 +277,7 @@ func (s *scanner) frame(f *file, off int, h frameHeader) error {
 	}
 	f.last = s.next - 1
 	s.end, s.endAt = f, alignUp(off+frameHeaderSize+int(h.length))
+	s.newestAt = off
 	g := Group{First: h.first, Count: int(h.count), File: f.number, Buffer: f.buffer, Offset: off + frameHeaderSize}.after(s.from)
 	if g.Count == 0 || s.handle == nil {
 		return nil

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -197,6 +199,85 @@ func TestFailedWrite(t *testing.T) {
 			t.Errorf("write %d: %d records left of %d, %v", nth, len(left.records), last, err)
 		}
 	}
+}
+
+// The newest frame found is written once more, before anything that follows from
+// it is told: it may be one whose sync failed, which the kernel then holds for
+// clean.
+func TestNewestFrameIsWrittenAgain(t *testing.T) {
+	whole, frames := threeFiles(t)
+	newest := frames[8]
+	j := &journal{FS: whole.disk(t)}
+	l := open(t, j, Options{})
+	w := j.writes[0]
+	h, ok := parseFrame(w.bytes, epochOf(t, whole[w.file]))
+	if !ok || w.file != fileName(newest.file) || w.off != newest.offset-frameHeaderSize || h.first != newest.first {
+		t.Errorf("%d bytes written at %s:%d, want the frame at %+v", len(w.bytes), w.file, w.off, newest)
+	}
+	closeLog(t, l)
+	expect(t, j, 1, bodies(1, newest.first+LSN(newest.count)-1))
+}
+
+// A disk on which no further file can be begun makes the log full, and neither
+// leaves files behind nor loses those that it has. Once it is healthy the log
+// goes on.
+func TestNoFurtherFile(t *testing.T) {
+	for _, c := range []struct {
+		broken  errorfs.OpKind
+		recycle bool
+	}{
+		{errorfs.OpCreate, false}, {errorfs.OpFileWrite, false}, {errorfs.OpFileSync, false}, {errorfs.OpFileWriteAt, false},
+		{errorfs.OpRename, true}, {errorfs.OpFileWriteAt, true}, {errorfs.OpOpenDir, true},
+	} {
+		synctest.Test(t, func(t *testing.T) { noFurtherFile(t, c.broken, c.recycle) })
+	}
+}
+
+func noFurtherFile(t *testing.T, broken errorfs.OpKind, recycle bool) {
+	const filesMax = 4
+	var sick atomic.Bool
+	tries := 0 // of one goroutine, in a bubble
+	mem := vfs.NewMem()
+	l := open(t, hooked(mem, func(op errorfs.Op) error {
+		if sick.Load() && op.Kind == broken && !writesFrame(op) {
+			tries++
+			return syscall.ENOSPC
+		}
+		return nil
+	}), Options{FilesMax: filesMax})
+	last := LSN(0)
+	for range 3 {
+		if recycle {
+			last = write(t, l, bodies(last+1, last+9)...)
+			rotate(t, l)
+			l.Trim(last)
+		}
+	}
+	awaitFile(t, l)
+	sick.Store(true)
+	last = write(t, l, bodies(last+1, last+9)...)
+	if !l.Rotate() {
+		t.Fatal("the log did not rotate")
+	}
+	last = write(t, l, bodies(last+1, last+9)...)
+	if recycle {
+		l.Trim(last)
+	}
+	time.Sleep(5 * time.Second)
+	if files := readFolder(t, mem); len(files) > filesMax || tries < 3 {
+		t.Errorf("%v fails, %d times: %d files, at most %d", broken, tries, len(files), filesMax)
+	}
+	if l.Rotate() {
+		t.Errorf("%v fails: a file came from somewhere", broken)
+	}
+	sick.Store(false)
+	time.Sleep(2 * time.Second)
+	if !l.Rotate() {
+		t.Errorf("%v worked again, and there is no file", broken)
+	}
+	last = write(t, l, bodies(last+1, last+9)...)
+	closeLog(t, l)
+	expect(t, mem, last-8, bodies(last-8, last))
 }
 
 // TestPowerCut cuts the power at a random operation, keeps 0 to 90 % of what was
