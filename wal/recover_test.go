@@ -236,11 +236,11 @@ func TestNoFurtherFile(t *testing.T) {
 func noFurtherFile(t *testing.T, broken errorfs.OpKind, recycle bool) {
 	const filesMax = 4
 	var sick atomic.Bool
-	tries := 0 // of one goroutine, in a bubble
+	var tries atomic.Int64
 	mem := vfs.NewMem()
 	l := open(t, hooked(mem, func(op errorfs.Op) error {
 		if sick.Load() && op.Kind == broken && !writesFrame(op) {
-			tries++
+			tries.Add(1)
 			return syscall.ENOSPC
 		}
 		return nil
@@ -264,8 +264,8 @@ func noFurtherFile(t *testing.T, broken errorfs.OpKind, recycle bool) {
 		l.Trim(last)
 	}
 	time.Sleep(5 * time.Second)
-	if files := readFolder(t, mem); len(files) > filesMax || tries < 3 {
-		t.Errorf("%v fails, %d times: %d files, at most %d", broken, tries, len(files), filesMax)
+	if files := readFolder(t, mem); len(files) > filesMax || tries.Load() < 3 {
+		t.Errorf("%v fails, %d times: %d files, at most %d", broken, tries.Load(), len(files), filesMax)
 	}
 	if l.Rotate() {
 		t.Errorf("%v fails: a file came from somewhere", broken)
