@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 out=${OUT:-docs/bench}
 duration=${DURATION:-30s}
-go build -o bin/parley ./cmd/parley
+go build -buildvcs=true -o bin/parley ./cmd/parley
 mkdir -p "$out"
 
 run() {
