@@ -422,7 +422,7 @@ func TestLimits(t *testing.T) {
 	w := open(t, Options{GroupMax: 4, Engine: engine.Options{Partitions: 1, HeadSize: 4 << 20}})
 	u := w.users(6)
 	ctx := t.Context()
-	_, err := w.CreateGroup(ctx, u[0].Identity, "x", ids(u[1:]))
+	_, err := w.CreateGroup(ctx, u[0].Identity, "x", ids(u[1:5]))
 	want(t, err, parley.GroupFull)
 	_, err = w.CreateGroup(ctx, u[0].Identity, strings.Repeat("x", titleMax+1), nil)
 	want(t, err, parley.BadRequest)
@@ -555,5 +555,88 @@ func TestWaitingEnds(t *testing.T) {
 	cancel()
 	if err := w.Mute(ctx, u[0].Identity, c, time.Now()); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("mute: %v", err)
+	}
+}
+
+// The heir of a group is the member of the highest role, of those the one there
+// longest, of those the one with the lowest id.
+func TestInheritance(t *testing.T) {
+	w := open(t, Options{})
+	u := w.users(6)
+	ctx := t.Context()
+	owner := func(c parley.ConversationID, of Login) parley.UserID {
+		t.Helper()
+		list, err := w.Members(of.Identity, c)
+		w.check(err)
+		i := slices.IndexFunc(list, func(m Member) bool { return m.Role == parley.RoleOwner })
+		return list[i].User
+	}
+	for i := 1; i < len(u); i++ {
+		c := w.group(u[0], u[1:]...)
+		w.check(w.SetRole(ctx, u[0].Identity, c, u[i].User, parley.RoleAdmin))
+		w.check(w.Leave(ctx, u[0].Identity, c))
+		if got := owner(c, u[1]); got != u[i].User {
+			t.Errorf("the admin is %v, the heir %v", u[i].User, got)
+		}
+
+		c = w.group(u[0], u[i])
+		for j := 1; j < len(u); j++ {
+			w.check(w.Add(ctx, u[0].Identity, c, u[j].User))
+		}
+		w.check(w.Leave(ctx, u[0].Identity, c))
+		if got := owner(c, u[1]); got != u[i].User {
+			t.Errorf("the oldest member is %v, the heir %v", u[i].User, got)
+		}
+	}
+	c := w.group(u[0], u[1:]...)
+	w.check(w.Leave(ctx, u[0].Identity, c))
+	lowest := slices.MinFunc(ids(u[1:]), func(a, b parley.UserID) int { return strings.Compare(string(a[:]), string(b[:])) })
+	if got := owner(c, u[1]); got != lowest {
+		t.Errorf("the lowest id is %v, the heir %v", lowest, got)
+	}
+}
+
+// A conversation is of one tenant, whatever else fits.
+func TestTenantsAreApart(t *testing.T) {
+	w := open(t, Options{Engine: engine.Options{Partitions: 1}})
+	u := w.users(2)
+	c := w.direct(u[0], u[1])
+	forged := u[0]
+	forged.Tenant = 7
+	for what, err := range attempts(w, forged, c) {
+		if !errors.Is(err, parley.NotMember) {
+			t.Errorf("%s: %v, want not_member", what, err)
+		}
+	}
+	r := w.raw(engine.Command{Tenant: 7, Kind: kindPrefer, Body: appendPrefer(nil, c, u[0].User, preferMute, 1)})
+	if r.Code != parley.NotMember {
+		t.Errorf("apply: %v", r.Code)
+	}
+}
+
+// Every number of a long run is found, wherever the search begins.
+func TestEveryNumberIsFound(t *testing.T) {
+	w := open(t, Options{})
+	u := w.users(4)
+	for peer, speaks := range map[int]func(seq int) bool{ // whether the peer does
+		1: func(int) bool { return false },
+		2: func(seq int) bool { return seq < 300 && seq%10 != 0 },
+		3: func(seq int) bool { return seq > 400 && seq < 800 && seq%7 == 0 || seq > 1100 && seq%2 == 0 },
+	} {
+		c := w.direct(u[0], u[peer])
+		var at []parley.Seq // of number n at n-1
+		for seq := range 1200 {
+			if speaks(seq) {
+				w.say(u[peer], c, "y")
+			} else {
+				at = append(at, w.say(u[0], c, "x").Seq)
+			}
+		}
+		for i := 0; i < len(at); i += 1 + i%13 {
+			m, err := w.Sent(t.Context(), u[0].Identity, c, u[0].Stream, parley.Number(i+1))
+			if err != nil || m.Seq != at[i] {
+				t.Errorf("room %d, number %d: sequence %d, %v; want %d", peer, i+1, m.Seq, err, at[i])
+			}
+		}
 	}
 }
