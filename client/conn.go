@@ -1,6 +1,7 @@
 package client
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -241,10 +242,10 @@ func (c *Conn) control(op wire.Opcode, payload []byte) error {
 	return c.writeFrame(op, append(make([]byte, wire.HeaderMax, wire.HeaderMax+len(payload)), payload...), writeMax)
 }
 
-// ended ends the connection after an error of reading, and says it to the server
-// as RFC 6455 wants.
+// ended ends the connection after an error of reading: with the close frame that
+// RFC 6455 wants where the other side listens, else by a reset.
 func (c *Conn) ended(err error) error {
-	code := wire.CloseLeaving
+	code := wire.CloseCode(0)
 	if e, ok := errors.AsType[*CloseError](err); ok {
 		code = e.Code
 	} else if e, ok := errors.AsType[*wire.ProtocolError](err); ok {
@@ -252,10 +253,16 @@ func (c *Conn) ended(err error) error {
 	} else if errors.Is(err, wire.ErrBadMessage) {
 		code = wire.CloseBadMessage
 	}
-	if c.shut(code) {
-		return fmt.Errorf("client: %w", err)
+	open := false
+	if code != 0 {
+		open = c.shut(code)
+	} else {
+		open = c.abort()
 	}
-	return ErrClosed
+	if !open {
+		return ErrClosed
+	}
+	return fmt.Errorf("client: %w", err)
 }
 
 // Close says goodbye and ends the connection. What was written and is not
@@ -263,6 +270,34 @@ func (c *Conn) ended(err error) error {
 func (c *Conn) Close() error {
 	c.shut(wire.CloseNormal)
 	return nil
+}
+
+// abort resets the connection. What was written and has not left this machine
+// never does. It reports false if the connection was closed before.
+func (c *Conn) abort() bool {
+	if tcp, ok := tcpOf(c.socket); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.socket.SetDeadline(time.Unix(1, 0)) // ends a Write that is stuck
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.closed = true
+	if tcp, ok := tcpOf(c.socket); ok {
+		_ = tcp.Close() // under TLS, without its goodbye
+	}
+	_ = c.socket.Close()
+	return true
+}
+
+func tcpOf(socket net.Conn) (*net.TCPConn, bool) {
+	if secure, ok := socket.(*tls.Conn); ok {
+		socket = secure.NetConn()
+	}
+	tcp, ok := socket.(*net.TCPConn)
+	return tcp, ok
 }
 
 // shut writes a close frame and closes the socket. It reports false if that was

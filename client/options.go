@@ -52,6 +52,10 @@ type Options struct {
 	// not come back at once. Default 500 ms and 30 s.
 	BackoffMin, BackoffMax time.Duration
 
+	// lateWait is how long bytes of a connection that was reset may take to be
+	// handled at the server. Tests shorten it.
+	lateWait time.Duration
+
 	// CloseWait is how long Close waits for answers to what is on its way. The
 	// rest stays in the store. Default 3 s.
 	CloseWait time.Duration
@@ -73,6 +77,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.CatchUpMax, 1_000)
 	setDefault(&o.BackoffMin, 500*time.Millisecond)
 	setDefault(&o.BackoffMax, 30*time.Second)
+	setDefault(&o.lateWait, time.Second)
 	setDefault(&o.CloseWait, 3*time.Second)
 	return o
 }

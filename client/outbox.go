@@ -370,11 +370,13 @@ func (c *Client) refusedSend(s *session, l *lane, d *draft, r *Refusal) {
 		s.renew("the server wants another login")
 		c.retry(l, r)
 	case d.earlier:
-		// It may have been stored before, when it would have been taken. That is
-		// looked up before it counts as failed.
+		// It may have been stored before, when it would have been taken, or be
+		// stored now. That is looked up before it counts as failed.
 		d.refused = r
 		l.Broken = true
 		l.plan = planFind
+		l.until = time.Now().Add(c.o.lateWait)
+		c.attend(l.until)
 		c.storeLane(l)
 	default:
 		if l.freed == 0 || d.Number < l.freed {
@@ -551,20 +553,26 @@ func (c *Client) lost() {
 }
 
 // own matches a message with the draft that it was: its receipt may have been
-// lost, or its refusal been given to a repeat. c.mu is held.
+// lost, or its refusal been given to a repeat while the first was still on its
+// way. c.mu is held.
 func (c *Client) own(m *Message) {
-	if m.From != c.meta.User || m.Stream == 0 {
+	if m.From != c.meta.User || !slices.Contains(c.meta.Streams, m.Stream) {
 		return
 	}
-	l := c.lanes[m.Conversation]
-	if l == nil || l.Stream != m.Stream {
-		return
+	is := func(d *draft) bool {
+		return d.Stream == m.Stream && d.Number == m.Number && d.Kind == m.Kind && bytes.Equal(d.Body, m.Body)
 	}
+	l := c.lane(m.Conversation)
 	for _, d := range l.drafts {
-		if d.Number == m.Number {
-			if d.Stream == m.Stream && d.Kind == m.Kind && bytes.Equal(d.Body, m.Body) && (d.written || d.earlier) {
-				c.sentAs(l, d, m.Seq, m.At)
-			}
+		if is(d) && (d.written || d.earlier) {
+			c.sentAs(l, d, m.Seq, m.At)
+			return
+		}
+	}
+	for _, d := range c.drafts {
+		if d.Status == Failed && d.Code != parley.OK && d.Conversation == m.Conversation && is(d) {
+			d.Code, d.Reason = parley.OK, ""
+			c.sentAs(l, d, m.Seq, m.At)
 			return
 		}
 	}

@@ -111,9 +111,7 @@ func TestFreedNumberIsNotUsedAfterTheConnection(t *testing.T) {
 				t.Fatal(err)
 			}
 			if crash {
-				other := copied(t, d, file)
-				d.stop()
-				d = start(t, testOptions(s, wire.Binary, openFile(t, other)))
+				d = start(t, testOptions(s, wire.Binary, openFile(t, kill(t, d))))
 			} else {
 				e.cut()
 			}
@@ -273,7 +271,7 @@ func TestOutboxSurvivesAKill(t *testing.T) {
 	if err := first.committed(); err != nil {
 		t.Fatal(err)
 	}
-	d := start(t, testOptions(s, wire.Binary, openFile(t, copied(t, first, file))))
+	d := start(t, testOptions(s, wire.Binary, openFile(t, kill(t, first))))
 	if messages, _, err := d.Messages(room(1), parley.SeqRange{}); err != nil || len(messages) != 1 || messages[0].Text() != "a" {
 		t.Fatalf("held after the kill: %v, %v", messages, err)
 	}

@@ -33,7 +33,7 @@ func testOptions(s *server, p wire.Subprotocol, store Store) Options {
 		URL: s.url(), Subprotocol: p, Store: store,
 		Token:      func(context.Context) (string, error) { return "token", nil },
 		Logger:     slog.New(slog.DiscardHandler),
-		BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond, CloseWait: 50 * time.Millisecond,
+		BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond, CloseWait: 50 * time.Millisecond, lateWait: 10 * time.Millisecond,
 	}
 }
 

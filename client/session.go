@@ -91,7 +91,7 @@ func (s *session) renew(why string) {
 
 // write sends what gathers, in as few WebSocket messages as it fits.
 func (s *session) write() {
-	defer func() { _ = s.conn.Close() }()
+	defer s.hangUp()
 	for {
 		select {
 		case <-s.wake:
@@ -110,6 +110,19 @@ func (s *session) write() {
 			}
 			out = out[n:]
 		}
+	}
+}
+
+// hangUp ends the connection: in good order where nothing is unanswered that
+// will be sent again, else by a reset.
+func (s *session) hangUp() {
+	s.c.mu.Lock()
+	orderly := s.sends == 0
+	s.c.mu.Unlock()
+	if orderly {
+		_ = s.conn.Close()
+	} else {
+		s.conn.abort()
 	}
 }
 

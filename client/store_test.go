@@ -22,16 +22,24 @@ func openFile(t testing.TB, path string) *FileStore {
 	return s
 }
 
-// copied is the file of a running client as a kill would leave it.
-func copied(t testing.TB, d *device, file string) string {
+// kill ends a client at this very moment, and returns a copy of its file as it
+// was then.
+func kill(t testing.TB, d *device) (file string) {
 	t.Helper()
-	other := filepath.Join(t.TempDir(), "copy.db")
-	err := d.store.(*FileStore).db.View(func(tx *bolt.Tx) error { return tx.CopyFile(other, 0o600) })
+	file = filepath.Join(t.TempDir(), "copy.db")
+	d.Client.mu.Lock()
+	err := d.store.(*FileStore).db.View(func(tx *bolt.Tx) error { return tx.CopyFile(file, 0o600) })
+	d.storeErr = errKilled // nothing is written, sent or told from here on
+	d.giveUp(errKilled)
+	d.Client.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return other
+	d.stop()
+	return file
 }
+
+var errKilled = errors.New("killed by the test")
 
 // everything is changes that touch all that a store keeps.
 func everything() *Changes {
