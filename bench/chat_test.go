@@ -39,6 +39,7 @@ func wantNoViolation(t *testing.T, r *Report) {
 }
 
 func TestClosedLoop(t *testing.T) {
+	t.Parallel()
 	for _, proto := range []wire.Subprotocol{wire.Binary, wire.JSON} {
 		t.Run(proto.String(), func(t *testing.T) {
 			o := short(newFake(t))
@@ -55,6 +56,7 @@ func TestClosedLoop(t *testing.T) {
 // TestOpenLoopSendsWhatTheScheduleWants also proves that a slow server is
 // charged for it.
 func TestOpenLoopSendsWhatTheScheduleWants(t *testing.T) {
+	t.Parallel()
 	o := short(newFake(t))
 	o.InFlight, o.Rate, o.Duration = 0, 500, time.Second
 	r := chat(t, o)
@@ -73,6 +75,7 @@ func TestOpenLoopSendsWhatTheScheduleWants(t *testing.T) {
 }
 
 func TestWithoutReceiptsAllIsUnread(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	o := short(f)
 	o.Receipts = false
@@ -88,6 +91,7 @@ func TestWithoutReceiptsAllIsUnread(t *testing.T) {
 }
 
 func TestTwoRunsOnTheSameConversations(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	for range 2 {
 		wantNoViolation(t, chat(t, short(f)))
@@ -95,6 +99,7 @@ func TestTwoRunsOnTheSameConversations(t *testing.T) {
 }
 
 func TestRefusedMessagesAreSentAgainInOrder(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.onRefuse = func(n int) *wire.Error {
 		if n%7 == 0 {
@@ -110,6 +115,7 @@ func TestRefusedMessagesAreSentAgainInOrder(t *testing.T) {
 }
 
 func TestLostPushesAreRepaired(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.onPush = func(n int, m *wire.ServerMessage) []*wire.ServerMessage {
 		if n%20 == 0 {
@@ -126,6 +132,7 @@ func TestLostPushesAreRepaired(t *testing.T) {
 
 // TestViolationsAreSeen breaks each promise once, in the middle of a run.
 func TestViolationsAreSeen(t *testing.T) {
+	t.Parallel()
 	const nth = 10 // of those that are sent at once
 	once := func(f func(*wire.ServerMessage) []*wire.ServerMessage) func(int, *wire.ServerMessage) []*wire.ServerMessage {
 		return func(n int, m *wire.ServerMessage) []*wire.ServerMessage {
@@ -209,6 +216,7 @@ func TestViolationsAreSeen(t *testing.T) {
 }
 
 func TestServerThatEndsConnections(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.onSent = func(n int, _ *wire.ServerMessage) {
 		if n == 100 {

@@ -21,6 +21,7 @@ func buildServer(t *testing.T) string {
 // TestRealServer runs both loops against the server itself, in a process of its
 // own, one after the other on the same folder.
 func TestRealServer(t *testing.T) {
+	t.Parallel()
 	executable, data := buildServer(t), t.TempDir()
 	for _, load := range []struct {
 		name     string

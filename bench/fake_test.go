@@ -43,7 +43,6 @@ type fakeConversation struct {
 	users    [2]string
 	messages []*wire.Message
 	next     map[uint64]uint32 // number expected of a stream
-	own      [2]uint64
 	marks    [2]wire.Mark
 }
 

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -11,6 +12,8 @@ import (
 
 // TestMain fails when a test has left a goroutine of ours behind.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // they mostly wait
 	code := m.Run()
 	if left := leftGoroutines(); left != "" && code == 0 {
 		fmt.Fprintf(os.Stderr, "goroutines left behind:\n\n%s\n", left)
