@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -366,4 +367,46 @@ func TestWindowBoundsWhatIsOnItsWay(t *testing.T) {
 	e.quiet()
 	e.sent(one, 1)
 	e.expectSend(77, 3, "t3")
+}
+
+// A draft is written to the network only once it is durable: after a crash the
+// number would be given to another.
+func TestNothingIsSentBeforeItIsDurable(t *testing.T) {
+	s := newServer(t)
+	store := &slowStore{MemoryStore: NewMemoryStore()}
+	d := start(t, testOptions(s, wire.Binary, store))
+	e := s.greetSynced(77, 5, state(1, 0, 1, 0, 0, 0))
+	d.untilSynced()
+	d.send(room(1), "first")
+	first := e.expectSend(77, 1, "first")
+	store.gate.Lock()
+	sent := make(chan error, 1)
+	go func() { _, err := d.SendText(room(1), "second"); sent <- err }()
+	d.until("the second is in memory", func() bool { return len(d.Drafts(room(1))) == 2 })
+	e.sent(first, 1) // makes room, and has the outbox looked at
+	d.until("the receipt is seen", func() bool { return len(d.Drafts(room(1))) == 1 })
+	select {
+	case q := <-e.requests:
+		t.Errorf("came %v", q)
+	case err := <-sent:
+		t.Errorf("Send returned %v before the store did", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	store.gate.Unlock()
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	e.expectSend(77, 2, "second")
+}
+
+// slowStore is a store whose disk takes its time.
+type slowStore struct {
+	*MemoryStore
+	gate sync.Mutex
+}
+
+func (s *slowStore) Apply(ch *Changes) error {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	return s.MemoryStore.Apply(ch)
 }
