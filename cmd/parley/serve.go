@@ -46,6 +46,7 @@ failed: nothing that was acknowledged is lost by that.`,
 	f.StringSliceVar(&c.Gateway.Origins, "origin", nil, "page that may connect from a browser, beside the server's own; * is every page")
 	f.IntVar(&c.Chat.Engine.Partitions, "partitions", 256, "partitions of a new store; one that exists keeps its own")
 	f.Var(&head, "head-size", "size of a log file and of the memory that mirrors it; four and more are in memory")
+	f.BoolVar(&c.Chat.Engine.Buffered, "buffered-log", false, "write the log through the page cache, with a sync each, where O_DIRECT misbehaves")
 	f.Var(&reserve, "disk-reserve", "free room on the disk below which sends are refused")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long sessions are given for their answers when the server stops")
 	return cmd
