@@ -52,17 +52,16 @@ func (r *Router) fillMember(w *wire.Member, m *chat.Member) {
 	w.Delivered, w.Read = uint64(m.Delivered), uint64(m.Read)
 }
 
-// fillState sets all of w; peer is used for the other one of a direct
+// fillState sets all of w but the conversation; peer is used for the other one of a direct
 // conversation.
 func (r *Router) fillState(w *wire.State, peer *wire.Member, st *chat.State) {
-	w.Conversation = st.Conversation[:]
 	w.Kind, w.Title = wire.ConversationKind(st.Kind), st.Title
 	w.Last, w.Version, w.Changed = uint64(st.Last), uint64(st.Version), micros(st.Changed)
 	w.Role = wire.Role(st.Role)
 	w.Delivered, w.Read = uint64(st.Marks.Delivered), uint64(st.Marks.Read)
-	w.Unread = st.Counts.Unread()
-	w.Ordinal, w.ReadOrdinal = uint64(st.Counts.Ordinal), uint64(st.Counts.ReadOrdinal)
-	w.Own, w.OwnAtRead = st.Counts.Own, st.Counts.OwnAtRead
+	w.Unread = st.Unread()
+	w.Ordinal, w.ReadOrdinal = uint64(st.Ordinal), uint64(st.ReadOrdinal)
+	w.Own, w.OwnAtRead = st.Own, st.OwnAtRead
 	w.MarkedUnread, w.MutedUntil = st.MarkedUnread, micros(st.MutedUntil)
 	w.Peer, w.Left = nil, st.Left
 	if st.Kind == parley.Direct {

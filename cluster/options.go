@@ -1,9 +1,6 @@
 package cluster
 
-import (
-	"log/slog"
-	"time"
-)
+import "log/slog"
 
 // Options tune a router. The zero value is ready for production.
 type Options struct {
@@ -26,12 +23,9 @@ type Options struct {
 	// 128 KiB.
 	PageBytesMax int
 
-	// Heartbeat, BodyMax, FrameMax and RequestsMax are told to clients when they
-	// are welcomed. They are the limits of the service and of the gateway.
-	Heartbeat   time.Duration
-	BodyMax     int
-	FrameMax    int
-	RequestsMax int
+	// BodyMax is told to clients when they are welcomed: that of the service.
+	// Default 60 KiB.
+	BodyMax int
 
 	// Logger receives events a human should see. Default slog.Default().
 	Logger *slog.Logger
@@ -49,6 +43,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.PageBytesMax == 0 {
 		o.PageBytesMax = 128 << 10
+	}
+	if o.BodyMax == 0 {
+		o.BodyMax = 60 << 10
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -27,14 +27,16 @@ func (r *Router) refuse(session wire.SessionID, id uint32, err error) {
 // engine has ended or that we have a bug; clients learn no more of it than that
 // it may pass.
 func (r *Router) refusal(err error) *wire.Error {
+	if !coded(err) && r.isStopping() {
+		err = parley.Stopping
+	}
 	code := codeOf(err)
 	out := &wire.Error{
 		Code: uint32(code), Name: code.String(),
 		RetryAfterMs: uint32(retryAfter[code].Milliseconds()),
 	}
 	if !coded(err) {
-		r.counters.failed.Add(1)
-		r.logFailure(err)
+		r.failed(err)
 		return out
 	}
 	if m := err.Error(); m != out.Name {
@@ -62,11 +64,12 @@ func coded(err error) bool {
 	return ok || errors.Is(err, parley.RetryInOrder)
 }
 
-// logFailure logs an error without a code, one a second at most: where there is
-// one there are many.
-func (r *Router) logFailure(err error) {
-	now, last := time.Now().Unix(), r.told.Load()
-	if now != last && r.told.CompareAndSwap(last, now) {
+// failed counts an error without a code, and logs one a second at most: where
+// there is one there are many.
+func (r *Router) failed(err error) {
+	r.counters.failed.Add(1)
+	now, last := time.Now().Unix(), r.logged.Load()
+	if now != last && r.logged.CompareAndSwap(last, now) {
 		r.opts.Logger.Error("a request failed", "err", err)
 	}
 }

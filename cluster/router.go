@@ -53,7 +53,7 @@ type Router struct {
 	delivery delivery // owned by the applier
 
 	counters counters
-	told     atomic.Int64 // when an error was logged last, Unix seconds
+	logged   atomic.Int64 // when a failure was logged last, Unix seconds
 }
 
 // New makes a router for the sockets of a node. It carries nothing before
@@ -89,8 +89,15 @@ func (r *Router) Close() error {
 	return nil
 }
 
-// Authenticate says who a token is, and what a new session of his is told. The
-// first login of a subject makes the user, and waits until he is durable.
+func (r *Router) isStopping() bool {
+	r.jobsMu.Lock()
+	defer r.jobsMu.Unlock()
+	return r.stopping
+}
+
+// Authenticate says who a token is, and what a new session of his is told; the
+// sockets add their own limits. The first login of a subject makes the user, and
+// waits until he is durable.
 func (r *Router) Authenticate(ctx context.Context, token string) (who parley.Identity, welcome *wire.Welcome, expires time.Time, err error) {
 	tenant, subject, expires, err := r.verify(token)
 	if err != nil {
@@ -101,9 +108,7 @@ func (r *Router) Authenticate(ctx context.Context, token string) (who parley.Ide
 		return parley.Identity{}, nil, time.Time{}, fmt.Errorf("login: %w", err)
 	}
 	return login.Identity, &wire.Welcome{
-		User: subject, Stream: uint64(login.Stream), Incarnation: uint64(login.Incarnation),
-		HeartbeatMs: uint32(r.opts.Heartbeat.Milliseconds()), BodyMax: uint32(r.opts.BodyMax),
-		FrameMax: uint32(r.opts.FrameMax), RequestsMax: uint32(r.opts.RequestsMax),
+		User: subject, Stream: uint64(login.Stream), Incarnation: uint64(login.Incarnation), BodyMax: uint32(r.opts.BodyMax),
 	}, expires, nil
 }
 

@@ -248,13 +248,12 @@ func (s *submission) answerSend(e *entry) {
 		r.refuse(s.session, e.id, &chat.OrderError{Expected: o.Expected})
 	case o.Code != parley.OK:
 		r.refuse(s.session, e.id, o.Code)
-	case o.Repeat && o.Seq == 0:
+	case o.Repeat:
+		// The first receipt is in the conversation; and there the whole body is
+		// compared, of which apply knows a hash.
 		r.queueRepeat(s.session, s.who, e.id, s.batch.Draft(e.first))
 	default:
 		s.sent.Seq, s.sent.Version, s.sent.At = uint64(o.Seq), uint64(o.Version), o.At
-		if o.Repeat {
-			s.sent.Version = 0
-		}
 		r.reply(s.session, e.id, &s.sentReply)
 	}
 }

@@ -184,7 +184,7 @@ func (r *Router) sync(who parley.Identity, q *wire.Sync) (*wire.ServerMessage, e
 		Incarnation: uint64(page.Incarnation), States: make([]*wire.State, len(page.Conversations)),
 	}
 	for i := range page.Conversations {
-		out.States[i] = &wire.State{}
+		out.States[i] = &wire.State{Conversation: page.Conversations[i].Conversation[:]}
 		r.fillState(out.States[i], &wire.Member{}, &page.Conversations[i])
 	}
 	return &wire.ServerMessage{SyncPage: out}, nil
@@ -224,7 +224,7 @@ func (r *Router) getState(who parley.Identity, conversation []byte) (*wire.Serve
 	if err != nil {
 		return nil, err
 	}
-	out := &wire.State{}
+	out := &wire.State{Conversation: conversation}
 	r.fillState(out, &wire.Member{}, &st)
 	return &wire.ServerMessage{State: out}, nil
 }
