@@ -13,7 +13,7 @@ import (
 // applyLoop applies groups in log order, until the log has ended.
 func (e *Engine) applyLoop() {
 	for {
-		c := <-e.commits
+		c := e.nextCommit()
 		switch {
 		case c.end:
 			return
@@ -27,15 +27,54 @@ func (e *Engine) applyLoop() {
 			e.closeHead()
 			c.close <- e.flushed
 		default:
-			if err := e.applyGroup(c.group, true); err != nil {
-				invariant.Violated("apply of a group just proposed: %v", err)
-			}
+			e.applyGroups(c.group)
 			if e.opts.Applied != nil {
 				e.opts.Applied()
 			}
 			e.complete()
 		}
 	}
+}
+
+func (e *Engine) nextCommit() commit {
+	if c := e.held; c != nil {
+		e.held = nil
+		return *c
+	}
+	return <-e.commits
+}
+
+// applyTogether bounds the commands that are applied before anybody is told.
+const applyTogether = 4096
+
+// applyGroups applies a group, and those that have become durable meanwhile:
+// what they bring is then told together, so that a socket is written once for
+// all of them. It stops before a head is closed: what was applied is told while
+// the log's buffer still holds it.
+func (e *Engine) applyGroups(g wal.Group) {
+	for commands := 0; ; {
+		if err := e.applyGroup(g, true); err != nil {
+			invariant.Violated("apply of a group just proposed: %v", err)
+		}
+		if commands += g.Count; commands >= applyTogether {
+			return
+		}
+		select {
+		case c := <-e.commits:
+			if c.group.Count == 0 || e.closesHead(c.group) {
+				e.held = &c
+				return
+			}
+			g = c.group
+		default:
+			return
+		}
+	}
+}
+
+// closesHead reports whether a group does not belong into the open head.
+func (e *Engine) closesHead(g wal.Group) bool {
+	return e.head.file != g.File || len(e.head.changes) >= e.opts.HeadRowsMax
 }
 
 // complete ends the batches that are done, in the order in which they were
@@ -62,7 +101,7 @@ func (e *Engine) signalIdle() {
 
 // applyGroup applies the records of one group.
 func (e *Engine) applyGroup(g wal.Group, live bool) error {
-	if e.head.file != g.File || len(e.head.changes) >= e.opts.HeadRowsMax {
+	if e.closesHead(g) {
 		e.closeHead()
 	}
 	if e.head.empty() {
@@ -111,7 +150,13 @@ func (e *Engine) applyCommand(p *partition, c *Command, live bool) error {
 	}
 	p.index = c.Index
 	p.time = max(p.time, c.Time)
-	e.tx.p, e.tx.time = p, p.time
+	e.tx.p, e.tx.time, e.tx.origin = p, p.time, 0
+	if live {
+		if e.current == nil {
+			e.current = e.takePending()
+		}
+		e.tx.origin = e.current.Origin
+	}
 	r := e.machine.Apply(&e.tx, c)
 	r.Time = p.time
 	e.floor.Store(p.time)
@@ -123,9 +168,6 @@ func (e *Engine) applyCommand(p *partition, c *Command, live bool) error {
 
 // resolve gives a result to the batch whose turn it is.
 func (e *Engine) resolve(r Result) {
-	if e.current == nil {
-		e.current = e.takePending()
-	}
 	b := e.current
 	b.Results[b.applied] = r
 	b.applied++

@@ -150,8 +150,8 @@ func (c cut) appendTo(dst []byte) []byte {
 	return dst
 }
 
-func rowKey(p parley.PartitionID, k Key) []byte {
-	b := binary.BigEndian.AppendUint16([]byte{keyRow}, uint16(p))
+func appendRowKey(b []byte, p parley.PartitionID, k Key) []byte {
+	b = binary.BigEndian.AppendUint16(append(b, keyRow), uint16(p))
 	b = append(b, k.Table)
 	b = append(b, k.A[:]...)
 	return append(b, k.B[:]...)
@@ -161,8 +161,8 @@ func segmentKey(id uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{keySegment}, id)
 }
 
-func listedKey(t touch) []byte {
-	b := append([]byte{keyListed}, t.user[:]...)
+func appendListedKey(b []byte, t touch) []byte {
+	b = append(append(b, keyListed), t.user[:]...)
 	return append(b, t.conversation[:]...)
 }
 
@@ -214,9 +214,10 @@ func (c *catalogue) flush(h *head, info *segment.Info) error {
 			return err
 		}
 	}
+	var key, value []byte
 	for i := range h.changes {
 		ch := &h.changes[i]
-		key := rowKey(ch.partition, ch.slot.key)
+		key = appendRowKey(key[:0], ch.partition, ch.slot.key)
 		if ch.removed {
 			if err := b.Delete(key, nil); err != nil {
 				return err
@@ -228,7 +229,8 @@ func (c *catalogue) flush(h *head, info *segment.Info) error {
 		}
 	}
 	for t, s := range h.touched {
-		if err := b.Set(listedKey(t), s.appendTo(nil), nil); err != nil {
+		key, value = appendListedKey(key[:0], t), s.appendTo(value[:0])
+		if err := b.Set(key, value, nil); err != nil {
 			return err
 		}
 	}

@@ -91,6 +91,10 @@ type Batch struct {
 	// neither wait nor append.
 	Done func(*Batch)
 
+	// Origin names whoever appends, for what a machine tells to the outside: see
+	// Tx.Origin. It is not logged.
+	Origin uint64
+
 	// Grows says that the commands may make rows: it is refused when
 	// Options.RowsMax is reached.
 	Grows bool

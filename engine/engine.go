@@ -52,6 +52,7 @@ type Engine struct {
 	cutAt   cut           // of the store as opened: replay skips what it covers
 	current *Batch
 	done    []*Batch
+	held    *commit // taken from commits, and not yet its turn
 
 	intake  sync.Mutex // guards below; the order of proposals
 	pending pending

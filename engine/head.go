@@ -1,9 +1,10 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
-	"strings"
 
 	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/wal"
@@ -51,6 +52,7 @@ type chain struct {
 type placed struct {
 	slot      *Slot
 	partition parley.PartitionID
+	prefix    uint64 // of the id, for the order
 }
 
 // change is a row that changed while the head was open.
@@ -80,7 +82,7 @@ func (h *head) link(p parley.PartitionID, s *Slot, off uint32, ordinal parley.Or
 	n := len(s.chains)
 	if n == 0 || s.chains[n-1].head != h {
 		s.chains = append(s.chains, chain{head: h, run: parley.SeqRange{From: s.last}})
-		h.slots = append(h.slots, placed{slot: s, partition: p})
+		h.slots = append(h.slots, placed{slot: s, partition: p, prefix: binary.BigEndian.Uint64(s.key.A[:])})
 		n++
 	}
 	c := &s.chains[n-1]
@@ -105,7 +107,7 @@ func (h *head) capture(at int) {
 		c.removed = true
 		return
 	}
-	c.image = c.slot.image(nil)
+	c.image = c.slot.image(make([]byte, 0, imageUsual))
 }
 
 // positions appends the entries of a chain in the order of their sequences.
@@ -128,10 +130,13 @@ func recordIndex(record []byte) uint64 { return binary.LittleEndian.Uint64(recor
 // sortSlots brings the conversations into the order of a segment.
 func (h *head) sortSlots() {
 	slices.SortFunc(h.slots, func(a, b placed) int {
-		if a.partition != b.partition {
-			return int(a.partition) - int(b.partition)
+		switch {
+		case a.partition != b.partition:
+			return cmp.Compare(a.partition, b.partition)
+		case a.prefix != b.prefix:
+			return cmp.Compare(a.prefix, b.prefix)
 		}
-		return strings.Compare(string(a.slot.key.A[:]), string(b.slot.key.A[:]))
+		return bytes.Compare(a.slot.key.A[:], b.slot.key.A[:])
 	})
 }
 

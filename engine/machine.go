@@ -77,6 +77,9 @@ func (s *Slot) image(dst []byte) []byte {
 
 const imageHeaderSize = 16
 
+// imageUsual is room for the rows of most conversations.
+const imageUsual = 320
+
 // Tx is what a machine sees of one partition while it applies a command.
 type Tx struct {
 	engine *Engine
@@ -85,6 +88,7 @@ type Tx struct {
 	cmd    Command // being applied
 	offset uint32  // of the record in the head's buffer
 	time   int64
+	origin uint64
 	live   bool
 }
 
@@ -102,6 +106,11 @@ func (tx *Tx) Owns(tenant parley.TenantID, id [16]byte) bool {
 // Live reports whether the command is applied for the first time. A machine may
 // use it for what it tells to the outside, never for what it decides.
 func (tx *Tx) Live() bool { return tx.live }
+
+// Origin is that of the command's batch when it is applied for the first time,
+// and 0 in a replay. Like Live, it is for what is told, never for what is
+// decided.
+func (tx *Tx) Origin() uint64 { return tx.origin }
 
 // Find is the slot of a row, nil where there is none.
 func (tx *Tx) Find(k Key) *Slot {

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -122,7 +123,7 @@ func compare(p parley.PartitionID, c parley.ConversationID, q parley.PartitionID
 	if p != q {
 		return int(p) - int(q)
 	}
-	return strings.Compare(string(c[:]), string(d[:]))
+	return bytes.Compare(c[:], d[:])
 }
 
 func putPiece(b []byte, r Run, count uint32) {
