@@ -12,6 +12,10 @@ import (
 // be used by one goroutine at a time, until Append, and again from done on. Warm,
 // it allocates nothing.
 type Batch struct {
+	// Origin names whoever asks, such as a session. What the batch tells bears
+	// it, so that nobody need be told what he gets as an answer.
+	Origin uint64
+
 	service *Service
 	done    func(*Batch)
 	batch   engine.Batch
@@ -137,6 +141,7 @@ func (b *Batch) Append() error {
 		c.Body, c.Time = b.bodies[it.from:end:end], 0
 		end = it.from
 	}
+	b.batch.Origin = b.Origin
 	return b.service.engine.Append(&b.batch)
 }
 

@@ -40,8 +40,9 @@ func (m *Machine) mark(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resu
 		return engine.Result{Repeat: true, Version: row.version}
 	}
 	tx.Change(slot)
+	rose := k.read > who.read
 	who.delivered = max(who.delivered, delivered)
-	if k.read > who.read {
+	if rose {
 		who.read, who.ordinal, who.ownAtRead = k.read, k.ordinal, k.own
 		who.unread = false
 	}
@@ -50,6 +51,7 @@ func (m *Machine) mark(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resu
 	t := Told{
 		Conversation: k.conversation, Version: row.version, command: c,
 		Marker: k.user, Marks: parley.Watermarks{Delivered: who.delivered, Read: who.read},
+		ReadRose: rose, Last: slot.Last(),
 	}
 	if large {
 		t.only = k.user // the others ask: each telling all would be the square of the members

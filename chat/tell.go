@@ -16,6 +16,11 @@ type Told struct {
 	Message      parley.Message // set where Seq is; its body is valid until Deliver returns
 	Marker       parley.UserID  // whose watermarks rose; zero where none did
 	Marks        parley.Watermarks
+	ReadRose     bool       // with Marker: not the delivered watermark alone
+	Last         parley.Seq // with Marker: of the conversation
+
+	// Origin is that of the Batch that brought it, 0 for other calls.
+	Origin uint64
 
 	// To are the members at that point of the log, and who was just removed.
 	// It is valid until Deliver returns.
@@ -70,7 +75,7 @@ func (m *Machine) tell(tx *engine.Tx, t Told, row *conversation) {
 		t.Message, _ = view(t.Conversation, &engine.Message{Seq: t.Seq, Ordinal: t.Ordinal, Command: *t.command})
 		t.Message.At = timeOf(tx.Time())
 	}
-	t.Tenant, t.command = row.tenant, nil
+	t.Tenant, t.Origin, t.command = row.tenant, tx.Origin(), nil
 	x.told = append(x.told, t)
 }
 

@@ -29,11 +29,11 @@ func (o *outboxes) Reply(_ wire.SessionID, m *wire.ServerMessage) {
 	o.answered++
 }
 
-func (o *outboxes) Push(_ []parley.UserID, _ parley.StreamID, m *wire.ServerMessage) {
+func (o *outboxes) Push(_ []parley.UserID, _ wire.SessionID, m *wire.ServerMessage) {
 	o.outbox = wire.AppendServerMessage(o.outbox[:0], wire.Binary, m)
 }
 
-func (o *outboxes) Online(parley.UserID) bool { return true }
+func (o *outboxes) Online(parley.UserID, wire.SessionID) bool { return true }
 
 func (o *outboxes) Flush() {
 	if o.answered == allocBatch {

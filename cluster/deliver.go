@@ -37,7 +37,8 @@ type dueState struct {
 	listed
 	tenant  parley.TenantID
 	version parley.Version
-	changed time.Time // of a membership event; else zero
+	changed time.Time      // of a membership event; else zero
+	but     wire.SessionID // who knows already; 0 if all are to be told
 }
 
 // Deliver implements chat.Deliverer: it tells those who are online here what was
@@ -57,13 +58,13 @@ func (r *Router) Deliver(told []chat.Told) {
 		case t.Seq > 0:
 			r.pushMessage(t)
 			if t.Message.Event != nil {
-				r.due(t, t.To...)
+				r.due(t, 0, t.To...)
 			}
 		case !t.Marker.IsZero():
 			r.pushMarks(t)
-			r.due(t, t.Marker)
+			r.dueMark(t)
 		default: // a direct conversation was made, or somebody's own setting changed
-			r.due(t, t.To...)
+			r.due(t, 0, t.To...)
 		}
 	}
 	for i := range d.due {
@@ -85,7 +86,7 @@ func (d *delivery) begin() {
 
 func (r *Router) anyOnline(users []parley.UserID) bool {
 	for _, u := range users {
-		if r.sockets.Online(u) {
+		if r.sockets.Online(u, 0) {
 			return true
 		}
 	}
@@ -93,7 +94,7 @@ func (r *Router) anyOnline(users []parley.UserID) bool {
 }
 
 // pushMessage passes a message to all its recipients' sessions but the one that
-// sent it: that one has the receipt.
+// sent it: that one gets the receipt.
 func (r *Router) pushMessage(t *chat.Told) {
 	w := &r.delivery.message
 	r.fillMessage(w, &t.Message)
@@ -102,7 +103,7 @@ func (r *Router) pushMessage(t *chat.Told) {
 		// The body is valid until Deliver returns, and encoded when Push does.
 		w.Text = unsafe.String(unsafe.SliceData(t.Message.Body), len(t.Message.Body))
 	}
-	r.sockets.Push(t.To, t.Message.Stream, &r.delivery.messagePush)
+	r.sockets.Push(t.To, wire.SessionID(t.Origin), &r.delivery.messagePush)
 	w.Conversation, w.Text, w.Data, w.Event = nil, "", nil, nil
 }
 
@@ -125,11 +126,24 @@ func (r *Router) pushMarks(t *chat.Told) {
 	d.marks.Conversation = nil
 }
 
-// due notes that the users' lists show something new of a conversation.
-func (r *Router) due(t *chat.Told, users ...parley.UserID) {
+// dueMark notes that a reader's list shows another count. The session that read
+// to the end knows it: nothing is unread.
+func (r *Router) dueMark(t *chat.Told) {
+	switch {
+	case !t.ReadRose: // a list shows no delivered watermark of one's own
+	case t.Marks.Read == t.Last:
+		r.due(t, wire.SessionID(t.Origin), t.Marker)
+	default:
+		r.due(t, 0, t.Marker)
+	}
+}
+
+// due notes that the users' lists show something new of a conversation, which
+// one session knows already.
+func (r *Router) due(t *chat.Told, but wire.SessionID, users ...parley.UserID) {
 	d := &r.delivery
 	for _, u := range users {
-		if !r.sockets.Online(u) {
+		if !r.sockets.Online(u, but) {
 			continue
 		}
 		l := listed{u, t.Conversation}
@@ -137,7 +151,10 @@ func (r *Router) due(t *chat.Told, users ...parley.UserID) {
 		if !ok {
 			i = len(d.due)
 			d.at[l] = i
-			d.due = append(d.due, dueState{listed: l, tenant: t.Tenant})
+			d.due = append(d.due, dueState{listed: l, tenant: t.Tenant, but: but})
+		}
+		if d.due[i].but != but {
+			d.due[i].but = 0
 		}
 		d.due[i].version = t.Version
 		if t.Seq > 0 {
@@ -158,5 +175,5 @@ func (r *Router) pushState(s *dueState) {
 	d.conversation = s.conversation
 	d.state.Conversation = d.conversation[:]
 	d.to = append(d.to[:0], s.user)
-	r.sockets.Push(d.to, 0, &d.statePush)
+	r.sockets.Push(d.to, s.but, &d.statePush)
 }

@@ -22,9 +22,9 @@ func (p printer) Reply(_ wire.SessionID, m *wire.ServerMessage) {
 		fmt.Println("made, with", m.State.Peer.User)
 	}
 }
-func (p printer) Push([]parley.UserID, parley.StreamID, *wire.ServerMessage) {}
-func (p printer) Online(parley.UserID) bool                                  { return false }
-func (p printer) Flush()                                                     { p.flushed <- struct{}{} }
+func (p printer) Push([]parley.UserID, wire.SessionID, *wire.ServerMessage) {}
+func (p printer) Online(parley.UserID, wire.SessionID) bool                 { return false }
+func (p printer) Flush()                                                    { p.flushed <- struct{}{} }
 
 func Example() {
 	ctx := context.Background()

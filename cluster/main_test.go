@@ -53,13 +53,12 @@ func leftGoroutines() string {
 	return strings.Join(ours, "\n\n")
 }
 
-// sockets records what sessions are told. Session n is that of the user who is
-// n-th in online.
+// sockets records what sessions are told. Session n is the n-th of online, who
+// may be there several times.
 type sockets struct {
 	mu      sync.Mutex
 	online  []parley.UserID
 	told    map[wire.SessionID][]*wire.ServerMessage
-	skips   []parley.StreamID // of pushes of messages
 	answers int
 	flushes int
 	changed chan struct{} // closed and made anew at every Flush
@@ -78,24 +77,25 @@ func (s *sockets) Reply(session wire.SessionID, m *wire.ServerMessage) {
 	}
 }
 
-func (s *sockets) Push(to []parley.UserID, skip parley.StreamID, m *wire.ServerMessage) {
+func (s *sockets) Push(to []parley.UserID, but wire.SessionID, m *wire.ServerMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.Message != nil {
-		s.skips = append(s.skips, skip)
-	}
-	for _, u := range to {
-		if i := slices.Index(s.online, u); i >= 0 {
-			id := wire.SessionID(i + 1)
+	for i, u := range s.online {
+		if id := wire.SessionID(i + 1); slices.Contains(to, u) && id != but {
 			s.told[id] = append(s.told[id], proto.CloneOf(m))
 		}
 	}
 }
 
-func (s *sockets) Online(u parley.UserID) bool {
+func (s *sockets) Online(u parley.UserID, but wire.SessionID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Contains(s.online, u)
+	for i, o := range s.online {
+		if o == u && wire.SessionID(i+1) != but {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *sockets) Flush() {

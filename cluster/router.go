@@ -18,11 +18,10 @@ type Sockets interface {
 	// Reply answers one request of a session. Nil answers a request that wants
 	// no answer.
 	Reply(session wire.SessionID, m *wire.ServerMessage)
-	// Push sends to every session of the users, but for one that last sent with
-	// the stream skip.
-	Push(to []parley.UserID, skip parley.StreamID, m *wire.ServerMessage)
-	// Online reports whether a user has a session here.
-	Online(u parley.UserID) bool
+	// Push sends to every session of the users but one. No session has the id 0.
+	Push(to []parley.UserID, but wire.SessionID, m *wire.ServerMessage)
+	// Online reports whether a user has a session here, besides one.
+	Online(u parley.UserID, but wire.SessionID) bool
 	// Flush ends a batch of replies and pushes: they leave now.
 	Flush()
 }

@@ -96,7 +96,7 @@ func (r *Router) Submit(session wire.SessionID, who parley.Identity, requests []
 	r.counters.requests.Add(uint64(len(requests)))
 	s := r.take()
 	if s != nil {
-		s.session, s.who = session, who
+		s.session, s.who, s.batch.Origin = session, who, uint64(session)
 	}
 	now := false // something was answered here
 	for _, q := range requests {

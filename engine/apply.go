@@ -62,7 +62,8 @@ func (e *Engine) applyGroups(g wal.Group) {
 		select {
 		case c := <-e.commits:
 			if c.group.Count == 0 || e.closesHead(c.group) {
-				e.held = &c
+				next := c // escapes, where c need not
+				e.held = &next
 				return
 			}
 			g = c.group

@@ -24,7 +24,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		for _, r := range requests {
 			reply.ReplyTo = r.Id
 			s.Reply(session, reply)
-			s.Push(to, parley.StreamID(r.Send.Stream), push)
+			s.Push(to, session, push)
 		}
 		s.Flush()
 	}

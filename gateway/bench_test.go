@@ -30,13 +30,12 @@ type relayed struct {
 	session wire.SessionID
 	who     parley.UserID
 	id      uint32
-	stream  parley.StreamID
 }
 
 func (r *relay) submit(session wire.SessionID, who parley.Identity, requests []*wire.Request) {
 	r.mu.Lock()
 	for _, q := range requests {
-		r.queue = append(r.queue, relayed{session, who.User, q.Id, parley.StreamID(q.Send.Stream)})
+		r.queue = append(r.queue, relayed{session, who.User, q.Id})
 	}
 	r.mu.Unlock()
 	select {
@@ -63,7 +62,7 @@ func (r *relay) run(stop <-chan struct{}) {
 			reply.ReplyTo = q.id
 			r.server.Reply(q.session, reply)
 			to[0], to[1] = q.who, r.pairs[q.who]
-			r.server.Push(to, q.stream, push)
+			r.server.Push(to, q.session, push)
 		}
 		r.server.Flush()
 		r.spare = batch

@@ -31,8 +31,9 @@ func TestDrainLosesNoAnswer(t *testing.T) {
 	}
 	clients := []*client{dial(t, addr, "ann", wire.Binary), dial(t, addr, "ann", wire.JSON), dial(t, addr, "bob", wire.Binary)}
 	idle := dial(t, addr, "carl", wire.Binary)
-	for _, c := range clients {
-		c.request(send(1, 1), send(2, 1))
+	for i, c := range clients {
+		stream := parley.StreamID(i + 1)
+		c.request(send(1, stream), send(2, stream))
 	}
 	eventually(t, "the requests", func() bool { mu.Lock(); defer mu.Unlock(); return len(open) == 6 })
 
@@ -51,8 +52,8 @@ func TestDrainLosesNoAnswer(t *testing.T) {
 	if _, response := dialRaw(t, addr, handshakeOf("dora", wire.Binary, nil)); response.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a handshake while draining: %s", response.Status)
 	}
-	for _, c := range clients {
-		c.request(send(3, 1))
+	for i, c := range clients {
+		c.request(send(3, parley.StreamID(i+1)))
 		if m := c.answer(3); m.Error.GetCode() != uint32(parley.Stopping) {
 			t.Errorf("a request while draining: %v", m)
 		}

@@ -128,19 +128,27 @@ func (c *session) submit(requests []*wire.Request) {
 		c.refuseRequests(requests, parley.Stopping)
 		return
 	}
-	c.note(requests)
+	c.claim(requests)
 	s.counters.requests.Add(uint64(len(requests)))
 	s.backend.Submit(c.id, c.who, requests)
 }
 
-// note keeps the stream of the last send.
-func (c *session) note(requests []*wire.Request) {
-	for i := len(requests) - 1; i >= 0; i-- {
-		if send := requests[i].Send; send != nil {
-			if c.stream.Load() != send.Stream {
-				c.stream.Store(send.Stream)
+// claim makes the session the one that uses the streams of its sends. A stream
+// is one client's outbox: where another session of the user has sent with it,
+// that is the client's connection of before, of which bytes may still come. Taken
+// behind what the client sends now, they could give a number that was refused,
+// and is in use again, its former body. So that session ends.
+func (c *session) claim(requests []*wire.Request) {
+	for _, r := range requests {
+		if r.Send == nil || r.Send.Stream == c.stream.Load() {
+			continue
+		}
+		c.stream.Store(r.Send.Stream)
+		for _, other := range c.server.registry.of(c.who.User) {
+			if other != c && other.stream.Load() == r.Send.Stream && other.end(wire.CloseReplaced, "its stream is used by another connection") {
+				c.server.counters.replaced.Add(1)
+				c.answered = true
 			}
-			return
 		}
 	}
 }

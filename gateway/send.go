@@ -127,15 +127,15 @@ func (s *Server) Reply(session wire.SessionID, m *wire.ServerMessage) {
 	}
 }
 
-// Push gives a message to every session of these users, except those that last
-// sent with stream skip, if it is not 0: they get the receipt. m is encoded once
-// for each subprotocol, and may be used again afterwards.
-func (s *Server) Push(to []parley.UserID, skip parley.StreamID, m *wire.ServerMessage) {
+// Push gives a message to every session of these users but one, which knows it
+// already; none has the id 0. m is encoded once for each subprotocol, and may be
+// used again afterwards.
+func (s *Server) Push(to []parley.UserID, but wire.SessionID, m *wire.ServerMessage) {
 	var e *encoding
 	count := uint64(0)
 	for _, user := range to {
 		for _, c := range s.registry.of(user) {
-			if skip != 0 && c.stream.Load() == uint64(skip) {
+			if c.id == but {
 				continue
 			}
 			if e == nil {
@@ -151,5 +151,13 @@ func (s *Server) Push(to []parley.UserID, skip parley.StreamID, m *wire.ServerMe
 	}
 }
 
-// Online reports whether a user has a session here.
-func (s *Server) Online(u parley.UserID) bool { return len(s.registry.of(u)) > 0 }
+// Online reports whether a user has a session here besides one, or any if that
+// is 0.
+func (s *Server) Online(u parley.UserID, but wire.SessionID) bool {
+	for _, c := range s.registry.of(u) {
+		if c.id != but {
+			return true
+		}
+	}
+	return false
+}

@@ -58,7 +58,7 @@ func TestPushReachesEveryDeviceButTheSenders(t *testing.T) {
 		phone.got()
 		laptop.got()
 
-		s.Push([]parley.UserID{user("ann"), user("bob"), user("nobody")}, 41, message(5))
+		s.Push([]parley.UserID{user("ann"), user("bob"), user("nobody")}, phone.session.id, message(5))
 		s.Flush()
 		synctest.Wait()
 		if got := phone.got(); len(got) != 0 {
@@ -75,13 +75,44 @@ func TestPushReachesEveryDeviceButTheSenders(t *testing.T) {
 		if got := phone.got(); len(got) != 0 {
 			t.Errorf("a push that a session is left out of was counted: %v", got)
 		}
-		if !s.Online(user("ann")) || s.Online(user("nobody")) {
+		if !s.Online(user("ann"), 0) || s.Online(user("nobody"), 0) {
 			t.Error("Online is wrong")
 		}
 		closeFake(t, s, b, phone, laptop, bob)
-		if s.Online(user("ann")) {
+		if s.Online(user("ann"), 0) {
 			t.Error("ann is online without a session")
 		}
+	})
+}
+
+// A stream is one client's outbox: whoever sends with it ends the session that
+// did so before, and with it what may still come from there.
+func TestStreamBelongsToTheNewestSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newFakeServer(t, Options{Heartbeat: time.Hour})
+		before := connect(t, s, "ann", wire.Binary, time.Time{})
+		other := connect(t, s, "ann", wire.Binary, time.Time{})
+		bob := connect(t, s, "bob", wire.Binary, time.Time{})
+		before.request(send(1, 41))
+		other.request(send(1, 42))
+		bob.request(send(1, 41)) // another user's number means nothing
+		synctest.Wait()
+		if before.closeCode() != 0 {
+			t.Fatal("closed by another user's stream")
+		}
+		now := connect(t, s, "ann", wire.Binary, time.Time{})
+		now.request(send(1, 41))
+		synctest.Wait()
+		if code := before.closeCode(); code != wire.CloseReplaced {
+			t.Errorf("close code = %v, want %v", code, wire.CloseReplaced)
+		}
+		if other.closeCode() != 0 || bob.closeCode() != 0 || now.closeCode() != 0 {
+			t.Error("a session with another stream was closed")
+		}
+		if n := s.Stats().Refused.Replaced; n != 1 {
+			t.Errorf("replaced = %d, want 1", n)
+		}
+		closeFake(t, s, b, before, other, bob, now)
 	})
 }
 
@@ -215,7 +246,7 @@ func TestSlowReaderIsClosed(t *testing.T) {
 		if stats := s.Stats(); stats.Refused.SlowReplies != 1 || stats.OutboxBytes > 66<<10 {
 			t.Fatalf("stats %+v", stats)
 		}
-		if s.Online(user("ann")) {
+		if s.Online(user("ann"), 0) {
 			t.Error("a closed session is online")
 		}
 		time.Sleep(lingerMax + 2*tick) // it never reads the close frame

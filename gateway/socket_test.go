@@ -371,7 +371,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	deaf := dial(t, addr, "ann", wire.Binary)
 	most := int64(0)
 	for i := uint32(1); ; i++ {
-		if _, err := deaf.conn.Write(clientMessage(wire.Binary, getState(i))); err != nil || !s.Online(user("ann")) {
+		if _, err := deaf.conn.Write(clientMessage(wire.Binary, getState(i))); err != nil || !s.Online(user("ann"), 0) {
 			break
 		}
 		s.Push([]parley.UserID{user("ann")}, 0, message(uint64(i)))

@@ -43,6 +43,7 @@ type Refused struct {
 	SlowReads   uint64 // sessions closed for SlowAfter
 	Dead        uint64 // sessions closed for two missed heartbeats
 	Expired     uint64 // sessions closed because their token expired
+	Replaced    uint64 // sessions closed because another one uses their stream
 	Outboxes    uint64 // pushes dropped for PushBytesMax
 	Memory      uint64 // pushes dropped for OutboxBytesMax
 }
@@ -64,6 +65,7 @@ type counters struct {
 	rate, floods           atomic.Uint64
 	slowReplies, slowReads atomic.Uint64
 	dead, expired          atomic.Uint64
+	replaced               atomic.Uint64
 	outboxes, memory       atomic.Uint64
 }
 
@@ -93,7 +95,7 @@ func (s *Server) Stats() Stats {
 			Frames:   c.badFrames.Load(), Messages: c.badMessages.Load(),
 			Requests: c.tooManyRequests.Load(), Rate: c.rate.Load(), Floods: c.floods.Load(),
 			SlowReplies: c.slowReplies.Load(), SlowReads: c.slowReads.Load(),
-			Dead: c.dead.Load(), Expired: c.expired.Load(),
+			Dead: c.dead.Load(), Expired: c.expired.Load(), Replaced: c.replaced.Load(),
 			Outboxes: outboxes, Memory: memory,
 		},
 	}

@@ -70,6 +70,7 @@ var exported = []metric{
 	counter("parley_gateway_closed_slow_reads_total", "Sessions closed because they did not read for too long.", func(s *Stats) uint64 { return s.Gateway.Refused.SlowReads }),
 	counter("parley_gateway_closed_dead_total", "Sessions closed after missed heartbeats.", func(s *Stats) uint64 { return s.Gateway.Refused.Dead }),
 	counter("parley_gateway_closed_expired_total", "Sessions closed because their token expired.", func(s *Stats) uint64 { return s.Gateway.Refused.Expired }),
+	counter("parley_gateway_closed_replaced_total", "Sessions closed because another one uses their stream.", func(s *Stats) uint64 { return s.Gateway.Refused.Replaced }),
 	counter("parley_gateway_dropped_outbox_total", "Pushes dropped because the session's outbox was full.", func(s *Stats) uint64 { return s.Gateway.Refused.Outboxes }),
 	counter("parley_gateway_dropped_memory_total", "Pushes dropped because all outboxes together were full.", func(s *Stats) uint64 { return s.Gateway.Refused.Memory }),
 

@@ -31,6 +31,7 @@ const (
 	// Fix the client.
 	CloseBadMessage      CloseCode = 4200 // a payload that is no row of valid messages
 	CloseTooManyRequests CloseCode = 4201 // more unanswered at once than Welcome allows
+	CloseReplaced        CloseCode = 4202 // another connection uses the same stream
 
 	// Log in again.
 	CloseBadToken CloseCode = 4300
@@ -42,7 +43,7 @@ var closeNames = map[CloseCode]string{
 	CloseUnsupported: "unsupported_data", CloseNoStatus: "no_status", CloseNotUTF8: "not_utf8",
 	ClosePolicy: "policy", CloseTooLarge: "too_large", CloseInternal: "internal_error",
 	CloseGoingAway: "going_away", CloseSlow: "slow", CloseOverloaded: "overloaded",
-	CloseBadMessage: "bad_message", CloseTooManyRequests: "too_many_requests",
+	CloseBadMessage: "bad_message", CloseTooManyRequests: "too_many_requests", CloseReplaced: "replaced",
 	CloseBadToken: "bad_token", CloseExpired: "expired",
 }
 
