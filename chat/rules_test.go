@@ -267,7 +267,7 @@ func TestForgottenStreams(t *testing.T) {
 	want(t, err, parley.ResendUnknown)
 	future := parley.StreamID(uint64(w.clock.now().Unix()+1000) << 32)
 	_, err = w.Send(t.Context(), old.Identity, parley.Draft{Conversation: c, Stream: future, Number: 1, Kind: parley.KindText})
-	want(t, err, parley.BadRequest)
+	want(t, err, parley.Unavailable)
 }
 
 // In a large group nothing moves for each member: delivered is not kept, and

@@ -19,7 +19,7 @@ func (s *Service) check(from parley.Identity, d *parley.Draft, now int64) (parle
 	case !d.Kind.BySender() || d.Number == 0 || d.Stream == 0:
 		return 0, parley.BadRequest
 	case int64(d.Stream.Birth()) > now+birthSlack:
-		return 0, fmt.Errorf("%w: a stream of the future", parley.BadRequest)
+		return 0, fmt.Errorf("%w: a stream of the future", parley.Unavailable)
 	case len(d.Body) > s.bodyMax:
 		return 0, fmt.Errorf("%w: body of %d bytes, at most %d", parley.TooLarge, len(d.Body), s.bodyMax)
 	}

@@ -52,8 +52,8 @@ func (r *Router) fillMember(w *wire.Member, m *chat.Member) {
 	w.Delivered, w.Read = uint64(m.Delivered), uint64(m.Read)
 }
 
-// fillState sets all of w but the conversation; peer is used for the other one of a direct
-// conversation.
+// fillState sets all of w but the conversation; peer is used for the other one of
+// a direct conversation.
 func (r *Router) fillState(w *wire.State, peer *wire.Member, st *chat.State) {
 	w.Kind, w.Title = wire.ConversationKind(st.Kind), st.Title
 	w.Last, w.Version, w.Changed = uint64(st.Last), uint64(st.Version), micros(st.Changed)

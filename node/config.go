@@ -97,6 +97,10 @@ type Stats struct {
 	Gateway gateway.Stats
 	Cluster cluster.Stats
 	Auth    auth.Stats
+
+	// Connections of the public port that are no sessions, and those refused.
+	Connections, ConnectionsMax int64
+	ConnectionsRefused          uint64
 }
 
 // Stats returns the counts so far.
@@ -104,6 +108,8 @@ func (n *Node) Stats() Stats {
 	return Stats{
 		Engine: n.service.Engine().Stats(), Gateway: n.gateway.Stats(),
 		Cluster: n.router.Stats(), Auth: n.verifier.Stats(),
+		Connections: n.connections.now.Load(), ConnectionsMax: connectionsMax,
+		ConnectionsRefused: n.connections.refused.Load(),
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 // serve opens the doors.
 func (n *Node) serve() {
 	n.public = n.server(n.routes())
+	n.public.ConnState = n.connections.changed
 	n.start(n.public, n.listener)
 	if n.adminAt != nil {
 		n.admin = n.server(n.adminRoutes())
@@ -47,21 +48,26 @@ func (n *Node) start(s *http.Server, at net.Listener) {
 	n.servers.Go(func() {
 		err := s.Serve(at)
 		if err != nil && !errors.Is(err, http.ErrServerClosed) && !n.stopping.Load() {
-			n.failed <- fmt.Errorf("node: %w", err)
+			n.fail(fmt.Errorf("node: %w", err))
 		}
 	})
 }
 
+// httpTimeout is how long answers of pages have to leave when the node stops.
+const httpTimeout = time.Second
+
 // stopHTTP ends both servers. Sockets are the gateway's and not waited for.
-func (n *Node) stopHTTP(ctx context.Context) error {
+func (n *Node) stopHTTP() error {
+	ctx, cancel := context.WithTimeout(context.Background(), httpTimeout)
+	defer cancel()
 	err := n.public.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) { // somebody connected and asks nothing
+		err = n.public.Close()
+	}
 	if n.admin != nil {
 		err = errors.Join(err, n.admin.Close())
 	}
 	n.servers.Wait()
-	if errors.Is(err, net.ErrClosed) {
-		return nil // the listener was closed first
-	}
 	return err
 }
 
@@ -75,7 +81,20 @@ func (n *Node) routes() http.Handler {
 		mux.HandleFunc("POST /v1/dev/token", n.developmentToken)
 	}
 	mux.Handle("/", page())
-	return safeHeaders(mux)
+	return safeHeaders(n.whenOpen(mux))
+}
+
+// whenOpen answers for a node whose store is still being replayed. Only that
+// the process lives is known then.
+func (n *Node) whenOpen(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !n.opened.Load() && r.URL.Path != "/healthz" {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "starting", http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // page serves the files of the page to who reads them.
@@ -123,7 +142,7 @@ func safeHeaders(next http.Handler) http.Handler {
 			_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
 		}
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -165,7 +184,7 @@ func (n *Node) developmentToken(w http.ResponseWriter, r *http.Request) {
 // adminRoutes are those of the port for operators.
 func (n *Node) adminRoutes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics(), promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", n.whenOpen(promhttp.HandlerFor(n.metrics(), promhttp.HandlerOpts{})))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -76,7 +76,7 @@ var exported = []metric{
 
 	counter("parley_cluster_requests_total", "Requests routed.", func(s *Stats) uint64 { return s.Cluster.Requests }),
 	counter("parley_cluster_refused_total", "Requests answered with an error.", func(s *Stats) uint64 { return s.Cluster.Refused }),
-	counter("parley_cluster_repeats_total", "Old sends whose receipt had to be read.", func(s *Stats) uint64 { return s.Cluster.Repeats }),
+	counter("parley_cluster_repeats_total", "Sends of before, whose receipt was read.", func(s *Stats) uint64 { return s.Cluster.Repeats }),
 	counter("parley_cluster_failed_total", "Requests that met an error without a code.", func(s *Stats) uint64 { return s.Cluster.Failed }),
 	counter("parley_cluster_delivered_total", "Events that somebody online was told of.", func(s *Stats) uint64 { return s.Cluster.Delivered }),
 	counter("parley_cluster_overloaded_submissions_total", "Requests refused: too many batches on their way.", func(s *Stats) uint64 { return s.Cluster.OverloadedSubmissions }),
@@ -85,6 +85,10 @@ var exported = []metric{
 	level("parley_cluster_submissions_max", "Batches that may be on their way.", func(s *Stats) int { return s.Cluster.SubmissionsMax }),
 	level("parley_cluster_queue", "Requests that wait for a worker.", func(s *Stats) int { return s.Cluster.Queue }),
 	level("parley_cluster_queue_max", "Requests that may wait for a worker.", func(s *Stats) int { return s.Cluster.QueueMax }),
+
+	level("parley_http_connections", "Connections that are no sessions.", func(s *Stats) int64 { return s.Connections }),
+	level("parley_http_connections_max", "Connections without a session that there may be.", func(s *Stats) int64 { return s.ConnectionsMax }),
+	counter("parley_http_connections_refused_total", "Connections closed because there were too many.", func(s *Stats) uint64 { return s.ConnectionsRefused }),
 
 	counter("parley_auth_checked_total", "Tokens that held, by their signature.", func(s *Stats) uint64 { return s.Auth.Checked }),
 	counter("parley_auth_remembered_total", "Tokens that held, by memory.", func(s *Stats) uint64 { return s.Auth.Remembered }),

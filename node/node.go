@@ -30,10 +30,12 @@ type Node struct {
 	admin       *http.Server // nil without Config.AdminListen
 	listener    net.Listener
 	adminAt     net.Listener
-	failed      chan error // the store's end, or a listener's; capacity for each
+	failed      chan error // what ended the node, the first of it
 
-	servers  sync.WaitGroup
-	stopping atomic.Bool
+	servers     sync.WaitGroup
+	connections connections
+	opened      atomic.Bool // the layers stand
+	stopping    atomic.Bool
 }
 
 // Open starts a node: when it returns, the store is replayed and the ports are
@@ -44,22 +46,24 @@ func Open(config Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{config: config, failed: make(chan error, 3)}
+	n := &Node{config: config, failed: make(chan error, 1)}
 	if n.verifier, n.development, err = config.verifier(); err != nil {
 		return nil, err
 	}
 	if err := n.listen(); err != nil {
 		return nil, err
 	}
+	n.build()
+	n.serve() // a supervisor sees a long replay for what it is
 	if err := n.open(); err != nil {
-		return nil, errors.Join(err, n.closeListeners())
+		return nil, errors.Join(err, n.stopHTTP())
 	}
-	n.serve()
+	n.opened.Store(true)
 	return n, nil
 }
 
 // listen takes the ports before the store is opened: one that is in use is
-// found before a long replay. Who connects meanwhile waits.
+// found before a long replay.
 func (n *Node) listen() (err error) {
 	if n.listener, err = net.Listen("tcp", n.config.Listen); err != nil {
 		return fmt.Errorf("node: %w", err)
@@ -81,14 +85,18 @@ func (n *Node) closeListeners() error {
 	return err
 }
 
+// build makes what needs no store.
+func (n *Node) build() {
+	n.gateway = gateway.New(n.config.Gateway)
+	n.router = cluster.New(n.gateway, n.verify, n.config.Cluster)
+}
+
 // open starts the layers, the lowest first.
 func (n *Node) open() error {
 	c := &n.config
-	n.gateway = gateway.New(c.Gateway)
-	n.router = cluster.New(n.gateway, n.verify, c.Cluster)
 	options := c.Chat
 	options.Deliverer = n.router
-	options.Engine.Failed = n.storeFailed
+	options.Engine.Failed = n.fail
 	var err error
 	if n.service, err = chat.Open(vfs.Default, c.Data, options); err != nil {
 		return fmt.Errorf("node: %w", err)
@@ -100,8 +108,8 @@ func (n *Node) open() error {
 	return nil
 }
 
-// storeFailed is called by the engine when it has ended.
-func (n *Node) storeFailed(err error) {
+// fail has Run end. The engine calls it when it has ended, and a port.
+func (n *Node) fail(err error) {
 	select {
 	case n.failed <- err:
 	default: // the first counts
@@ -139,10 +147,10 @@ func (n *Node) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), n.config.DrainTimeout)
 	defer cancel()
-	err := n.listener.Close()
-	if drained := n.gateway.Drain(ctx); drained != nil {
-		n.config.Logger.Warn("sessions were cut before all answers had left", "err", drained)
+	// The port stays open until all are gone: who asks is told that we stop.
+	if err := n.gateway.Drain(ctx); err != nil {
+		n.config.Logger.Warn("sessions were cut before all answers had left", "err", err)
 	}
-	err = errors.Join(err, n.stopHTTP(ctx), n.gateway.Close(), n.router.Close())
+	err := errors.Join(n.stopHTTP(), n.gateway.Close(), n.router.Close())
 	return errors.Join(err, n.service.Close())
 }
