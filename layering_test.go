@@ -38,9 +38,8 @@ var layers = map[string][]string{
 	"verify":             {"wal", "tiering/segment"},
 	"cmd/parley":         {"node", "client", "bench", "auth", "verify"},
 
-	"internal/sim":            {"chat", "engine", "wal", "verify"},
-	"internal/crashtest":      {"verify", "client", "wire"},
-	"internal/crashtest/node": {"chat", "engine"},
+	"internal/sim":       {"chat", "engine", "wal", "verify"},
+	"internal/crashtest": {"verify", "client", "auth", "wire"},
 }
 
 // testLayers says what the tests of a package may import besides: what makes the
@@ -61,7 +60,7 @@ var foreign = map[string]struct {
 }{
 	"github.com/lesismal/nbio":         {[]string{"gateway"}, "the poller stays in gateway/nbio.go; our logic is tested without it"},
 	"github.com/cockroachdb/pebble/v2": {[]string{"engine", "verify"}, "the catalogue is the engine's; its judge reads it alone"},
-	simulatedDisk:                      {[]string{"wal", "tiering/segment", "engine", "chat", "node", "verify", "internal/sim", "internal/crashtest", "internal/crashtest/node", "cmd/parley"}, "the one file system, so that tests can cut its power"},
+	simulatedDisk:                      {[]string{"wal", "tiering/segment", "engine", "chat", "node", "verify", "internal/sim", "internal/crashtest", "cmd/parley"}, "the one file system, so that tests can cut its power"},
 }
 
 func TestImportsGoDown(t *testing.T) {

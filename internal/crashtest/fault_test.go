@@ -1,155 +1,125 @@
 package crashtest
 
 import (
-	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/parleychat/parley/verify"
+	"github.com/parleychat/parley/wire"
 )
 
-// TestFailedWrites has the Nth write, or the Nth sync, of a thread of the node
+// TestFailedWrites has the Nth write, or the Nth sync, of a thread of the server
 // fail with EIO, for N up to PARLEY_FAULTS, every PARLEY_FAULT_STEP-th. From the
-// trace of its system calls: no acknowledgement is written before the write that
-// covers it has returned, and so none leaves for anything from the failed one
-// on. What was acknowledged is there when the node comes back.
+// trace of its system calls: nothing leaves before the write that covers it has
+// returned, and so nothing from the failed one on. The server exits with 1, and
+// when it comes back on a sound disk, what it had acknowledged is there.
 func TestFailedWrites(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Fatal("strace is missing; run: make tools")
 	}
-	bin := buildNode(t)
+	bin, err := ordinary()
+	if err != nil {
+		t.Fatal(err)
+	}
 	last, step := setting(t, "PARLEY_FAULTS", 50), setting(t, "PARLEY_FAULT_STEP", 5)
-	for _, way := range []struct{ mode, call string }{{"direct", "pwrite64"}, {"buffered", "fdatasync"}} {
-		t.Run(way.call, func(t *testing.T) {
-			failed, told := 0, 0
-			for n := 1; n <= last; n += step {
-				hit, acks, err := faultyRun(t.TempDir(), bin, way.mode, way.call, n)
-				if err != nil {
-					t.Fatalf("%s %d fails: %v", way.call, n, err)
+	for _, f := range []fault{{bin: bin, call: "pwrite64"}, {bin: bin, call: "fdatasync", flags: []string{"--buffered-log"}}} {
+		t.Run(f.call, func(t *testing.T) {
+			t.Parallel()
+			for f.nth = step; f.nth <= last; f.nth += step {
+				if err := f.run(t.TempDir()); err != nil {
+					t.Fatalf("%s %d fails: %v", f.call, f.nth, err)
 				}
-				failed += hit
-				told += acks
+				f.runs++
 			}
-			t.Logf("%d calls failed; %d acknowledgements, each behind its write", failed, told)
-			if failed == 0 || told == 0 {
+			t.Logf("%d servers, each ended with 1 by a failed %s; %d receipts and %d messages left, each behind its write; %d of the receipts after a failure, for earlier writes",
+				f.runs, f.call, f.receipts, f.pushes, f.late)
+			if f.runs == 0 || f.receipts == 0 || f.pushes == 0 {
 				t.Fatal("nothing was tried")
 			}
 		})
 	}
 }
 
-// faultyRun breaks one call, and then lets the node run on sound.
-func faultyRun(dir, bin, mode, call string, n int) (failed, told int, err error) {
-	data, trace := filepath.Join(dir, "data"), filepath.Join(dir, "trace")
-	c := NewClients(4, 8, uint64(n))
-	node := []string{data, "1048576", "4", mode}
-	cmd := exec.Command("strace", append([]string{
-		"-f", "-qq", "-s", "1000000", "-o", trace, "-e", "trace=pwrite64,fdatasync,write",
-		"-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", call, n), bin,
-	}, node...)...)
-	if err := c.Run(cmd, 300*time.Millisecond, true); err != nil {
-		return 0, 0, err
-	}
-	if failed, told, err = checkTrace(trace, mode == "buffered"); err != nil {
-		return failed, told, err
-	}
-	if _, err := os.Stat(filepath.Join(data, "catalogue")); err == nil {
-		if _, err := c.Judge(data); err != nil {
-			return failed, told, err
-		}
-	}
-	if err := c.Run(exec.Command(bin, node...), 100*time.Millisecond, false); err != nil {
-		return failed, told, fmt.Errorf("on a sound disk again: %w", err)
-	}
-	_, err = c.Judge(data)
-	return failed, told, err
+// fault is one kind of call that fails.
+type fault struct {
+	bin   string
+	call  string
+	flags []string
+	nth   int
+
+	runs, receipts, pushes, late int
 }
 
-var (
-	traced  = regexp.MustCompile(`^(\d+) +(.*)$`)
-	sends   = regexp.MustCompile(`u(\d+)r(\d+)n(\d+):`)
-	answers = regexp.MustCompile(`\ba (\d+) (\d+) (\d+) \d+\\n`)
-	onFile  = regexp.MustCompile(`^(pwrite64|fdatasync)\((\d+)`)
-	fails   = regexp.MustCompile(`= -1 EIO .*\(INJECTED\)`)
-)
-
-// checkTrace reads the system calls in the order in which they were made. With
-// mode buffered a write is covered by the sync that returns after it.
-func checkTrace(path string, buffered bool) (failed, told int, err error) {
-	f, err := os.Open(path)
+// run has one server fail, and then another go on with its folder.
+func (f *fault) run(dir string) error {
+	trace := filepath.Join(dir, "trace")
+	c, err := newCrowd(filepath.Join(dir, "data"), 4, 8, uint64(f.nth), wire.JSON)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
-	defer func() { _ = f.Close() }()
-	w := watcher{written: map[string][]string{}, begun: map[string]string{}, durable: map[string]bool{}, buffered: buffered}
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
-		m := traced.FindStringSubmatch(lines.Text())
-		if m == nil {
-			continue
-		}
-		if fails.MatchString(m[2]) {
-			failed++
-		}
-		if err := w.call(m[1], m[2]); err != nil {
-			return failed, w.told, err
-		}
+	c.quiet, c.mayClose = true, true
+	l := launch{bin: f.bin, dir: c.dir, flags: f.flags, under: []string{
+		"strace", "-f", "-qq", "-s", "1000000", "-o", trace, "-e", "trace=" + tracedCalls,
+		"-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", f.call, f.nth),
+	}}
+	s, err := l.start()
+	switch {
+	case err == nil:
+		err = c.run(s, nil, func() error { return s.exits(1) })
+	case errors.Is(err, errEnded) && s.status == 1:
+		err = nil // the call was one of the start
 	}
-	return failed, w.told, lines.Err()
-}
-
-// watcher follows each thread's calls.
-type watcher struct {
-	begun   map[string]string   // by thread: the call that has not returned
-	written map[string][]string // by descriptor: what frames held that are not synced
-	durable map[string]bool
-	told    int
-
-	buffered bool // a write is covered by the sync behind it
-}
-
-func (w *watcher) call(thread, text string) error {
-	if strings.HasPrefix(text, "write(1,") {
-		// It counts from its beginning.
-		for _, a := range answers.FindAllStringSubmatch(text, -1) {
-			w.told++
-			if !w.durable[strings.Join(a[1:4], "/")] {
-				return fmt.Errorf("user %s room %s number %s was acknowledged before its write returned", a[1], a[2], a[3])
-			}
-		}
+	if err == nil {
+		err = f.watch(trace)
 	}
-	if rest, ok := strings.CutSuffix(text, "<unfinished ...>"); ok {
-		w.begun[thread] = rest
-		return nil
+	if err != nil {
+		return err
 	}
-	if _, after, ok := strings.Cut(text, " resumed>"); ok && strings.HasPrefix(text, "<...") {
-		text = w.begun[thread] + after
-		delete(w.begun, thread)
+	if err := f.again(c); err != nil {
+		return fmt.Errorf("on a sound disk again: %w", err)
 	}
-	w.returned(text)
 	return nil
 }
 
-func (w *watcher) returned(text string) {
-	m := onFile.FindStringSubmatch(text)
-	if m == nil || strings.Contains(text, "= -1 ") || strings.HasSuffix(text, "= ?") {
-		return
+// watch reads the trace.
+func (f *fault) watch(trace string) error {
+	t, err := os.Open(trace)
+	if err != nil {
+		return err
 	}
-	call, fd := m[1], m[2]
-	if call == "pwrite64" {
-		for _, s := range sends.FindAllStringSubmatch(text, -1) {
-			w.written[fd] = append(w.written[fd], strings.Join(s[1:4], "/"))
+	defer func() { _ = t.Close() }()
+	w := newWatcher()
+	if err := w.read(t); err != nil {
+		return err
+	}
+	if w.failed == 0 {
+		return errors.New("the server ended, and no call had failed")
+	}
+	f.receipts, f.pushes, f.late = f.receipts+w.receipts, f.pushes+w.pushes, f.late+w.late
+	return nil
+}
+
+// again judges the folder, and has a sound server go on with it.
+func (f *fault) again(c *crowd) error {
+	var judged *verify.Report
+	if _, err := os.Stat(filepath.Join(c.dir, "catalogue")); err == nil {
+		if judged, err = c.judge(); err != nil {
+			return err
 		}
 	}
-	if call == "fdatasync" || !w.buffered {
-		for _, s := range w.written[fd] {
-			w.durable[s] = true
-		}
-		delete(w.written, fd)
+	c.mayClose = false
+	s, err := launch{bin: f.bin, dir: c.dir, flags: f.flags}.start()
+	if err != nil {
+		return err
 	}
+	if err := c.run(s, judged, func() error { time.Sleep(100 * time.Millisecond); return nil }); err != nil {
+		return err
+	}
+	_, err = c.judge()
+	return err
 }

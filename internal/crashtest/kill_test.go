@@ -1,83 +1,123 @@
 package crashtest
 
 import (
+	"errors"
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
+
+	"github.com/parleychat/parley/verify"
+	"github.com/parleychat/parley/wire"
 )
 
-func setting(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	s := os.Getenv(name)
-	if s == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		t.Fatalf("%s=%q: %v", name, s, err)
-	}
-	return n
-}
-
-// buildNode builds the node without the race detector: it slows the node, and
-// its memory is watched in the other suites.
-func buildNode(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "node")
-	args := []string{"build", "-o", bin}
-	if tags := os.Getenv("PARLEY_TAGS"); tags != "" {
-		args = append(args, "-tags", tags)
-	}
-	if out, err := exec.Command("go", append(args, "./node")...).CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return bin
-}
-
-// TestKill kills the node with SIGKILL under load, PARLEY_KILLS times, and
+// TestKill kills the server with SIGKILL under load, PARLEY_KILLS times, and
 // judges the folder after each. Heads of 1 MiB make kills land everywhere: two
 // of three come at any time, the third while a closed head waits for its flush.
 func TestKill(t *testing.T) {
-	kills := setting(t, "PARLEY_KILLS", 20)
-	seed := uint64(setting(t, "PARLEY_SEED", 1))
-	bin := buildNode(t)
-	var below, closed, open uint64
-	var acknowledged, repeated, refused int
-	const perFolder = 20
-	for done := 0; done < kills; {
-		dir := filepath.Join(t.TempDir(), "data")
-		c := NewClients(9, 32, seed+uint64(done))
-		before := uint64(0)
-		for range min(perFolder, kills-done) {
-			busy := time.Duration(200+c.rng.IntN(700)) * time.Millisecond
-			args := []string{dir, "1048576", "9", "direct"}
-			if done%3 == 2 {
-				args, busy = append(args, busy.String()), startMax
-			}
-			if err := c.Run(exec.Command(bin, args...), busy, false); err != nil {
-				t.Fatalf("kill %d (PARLEY_SEED=%d): %v", done, seed, err)
-			}
-			r, err := c.Judge(dir)
-			if err != nil {
-				t.Fatalf("after kill %d (PARLEY_SEED=%d): %v", done, seed, err)
-			}
-			below += uint64(r.Cut) - before
-			before = uint64(r.Cut)
-			closed += r.Replayed - r.Newest
-			open += r.Newest
-			done++
-		}
-		acknowledged, repeated, refused = acknowledged+c.Acknowledged, repeated+c.Repeated, refused+c.Refused
-		if err := os.RemoveAll(dir); err != nil {
-			t.Fatal(err)
+	k := &killer{seed: uint64(setting(t, "PARLEY_SEED", 1)), kills: setting(t, "PARLEY_KILLS", 20)}
+	var err error
+	if k.bin, err = ordinary(); err != nil {
+		t.Fatal(err)
+	}
+	for k.done < k.kills {
+		if err := k.folder(filepath.Join(t.TempDir(), "data")); err != nil {
+			t.Fatalf("kill %d (PARLEY_SEED=%d): %v", k.done+1, k.seed, err)
 		}
 	}
-	t.Logf("%d kills: %d acknowledged, %d repeats answered, %d refused; 0 lost, 0 doubled, 0 out of order", kills, acknowledged, repeated, refused)
-	t.Logf("records at the kills: %d below the cut, %d in closed heads, %d in the open head", below, closed, open)
-	if acknowledged == 0 || repeated == 0 || below == 0 || open == 0 || closed == 0 && kills >= 3 {
+	f := k.figures
+	t.Logf("%d kills: %d acknowledged, %d repeats answered, %d refused; %d watermarks, %d pushes; 0 lost, 0 doubled, 0 out of order, every state as the folder has it",
+		k.done, f.acknowledged, f.repeated, f.refused, f.marked, f.pushed)
+	t.Logf("records at the kills: %d below the cut, %d in closed heads, %d in the open head; %d kills hit a closed head, %d messages were stored and not yet acknowledged",
+		k.below, k.closed, k.open, k.hits, k.unanswered)
+	if f.acknowledged == 0 || f.repeated == 0 || f.marked == 0 || f.pushed == 0 || k.below == 0 || k.open == 0 || k.closed == 0 && k.kills >= 6 {
 		t.Fatal("the kills did not land everywhere")
 	}
+}
+
+// killer kills servers.
+type killer struct {
+	bin         string
+	seed        uint64
+	kills, done int
+
+	figures             figures
+	below, closed, open uint64 // records
+	hits                int    // kills that found a closed head
+	unanswered          int    // messages that were there, and whose receipt had not come
+}
+
+// perFolder is how many kills a folder lives through.
+const perFolder = 10
+
+func (k *killer) folder(dir string) error {
+	c, err := newCrowd(dir, 8, 32, k.seed+uint64(k.done), wire.Binary)
+	if err != nil {
+		return err
+	}
+	var judged *verify.Report
+	for range min(perFolder, k.kills-k.done) {
+		if judged, err = k.kill(c, judged); err != nil {
+			return err
+		}
+	}
+	k.figures.add(c.figures())
+	k.unanswered += c.unanswered
+	return os.RemoveAll(dir)
+}
+
+// kill starts a server, kills it, and judges what is left.
+func (k *killer) kill(c *crowd, judged *verify.Report) (*verify.Report, error) {
+	s, err := launch{bin: k.bin, dir: c.dir}.start()
+	if err != nil {
+		return nil, err
+	}
+	err = c.run(s, judged, func() error {
+		select {
+		case <-s.ended:
+			return fmt.Errorf("the server ended by itself, with status %d:\n%s", s.status, s.log)
+		case <-time.After(time.Duration(200+c.rng.IntN(700)) * time.Millisecond):
+		}
+		if k.done%3 == 2 {
+			return c.awaitClosedHead()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	before := uint64(0)
+	if judged != nil {
+		before = uint64(judged.Cut)
+	}
+	if judged, err = c.judge(); err != nil {
+		return nil, err
+	}
+	k.below += uint64(judged.Cut) - before
+	k.closed += judged.Replayed - judged.Newest
+	k.open += judged.Newest
+	if judged.Replayed > judged.Newest {
+		k.hits++
+	}
+	k.done++
+	return judged, nil
+}
+
+// awaitClosedHead waits until a closed head is being flushed: a segment appears
+// that the catalogue does not name yet. The figure of waiting heads says it too,
+// but is milliseconds old when it arrives.
+func (c *crowd) awaitClosedHead() error {
+	segments := filepath.Join(c.dir, "segments")
+	before, err := os.ReadDir(segments)
+	if err != nil {
+		return err
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Microsecond) {
+		now, err := os.ReadDir(segments)
+		if err != nil || len(now) > len(before) {
+			return err
+		}
+	}
+	return errors.New("no head was flushed")
 }
