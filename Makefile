@@ -21,6 +21,8 @@ tools: ## install what the tests need and this machine lacks
 test: tools vet generate-check ## pass the tests, as CI does
 	$(GO) test -race ./...
 	$(GO) test -count=1 ./internal/sim # without the race detector there is time for 200 seeds
+	cd web/webtest && $(GO) test -count=1 ./... # the page, in a browser
+	scripts/mutants.sh
 
 .PHONY: mutants
 mutants: ## put every known fault in, one at a time, and see it caught

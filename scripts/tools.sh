@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs the tools named, those that the machine lacks: tools.sh strace protoc.
+# Installs the tools named, those that the machine lacks: tools.sh strace chromium.
 # Without a name, what the tests need.
 set -euo pipefail
 
-declare -A package=([strace]=strace [protoc]=protobuf-compiler)
-[ $# -gt 0 ] || set -- strace
+declare -A package=([strace]=strace [chromium]=chromium [protoc]=protobuf-compiler)
+[ $# -gt 0 ] || set -- strace chromium
 
 missing=()
 for tool in "$@"; do
