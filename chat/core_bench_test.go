@@ -21,7 +21,6 @@ type coreRoom struct {
 	next [2]parley.Number // of each end's stream
 	seq  parley.Seq       // of the newest message acknowledged
 	from int              // whose
-	mark parley.Seq       // up to which the other has read
 }
 
 // BenchmarkCore sends batches of 64 messages and of the marks for those sent

@@ -144,15 +144,6 @@ func (f *fake) stall() {
 	f.stalled = true
 }
 
-// drainSome has the kernel take n bytes, or all.
-func (f *fake) drainSome(n int) {
-	f.mu.Lock()
-	n = min(n, f.held)
-	f.held -= n
-	f.mu.Unlock()
-	f.session.written(n)
-}
-
 // unstall has the kernel take everything, from now on.
 func (f *fake) unstall() {
 	f.mu.Lock()

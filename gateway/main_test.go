@@ -107,12 +107,6 @@ func (b *backend) Ended(session wire.SessionID, _ parley.Identity) {
 	b.ended[session]++
 }
 
-func (b *backend) endings() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.ended)
-}
-
 // quiet options log nothing.
 func quiet(o Options) Options {
 	if o.Logger == nil {

@@ -111,7 +111,6 @@ type device struct {
 	conn *client.Conn
 	next uint32
 	told []*wire.ServerMessage
-	over bool
 }
 
 func connect(t *testing.T, n *Node, user string, p wire.Subprotocol) *device {

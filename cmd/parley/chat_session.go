@@ -184,7 +184,7 @@ func (s *chatSession) do(line string) error {
 		return s.to(strings.Join(rest, " "))
 	case "/group":
 		if len(rest) == 0 {
-			return errors.New("/group TITLE USER...")
+			return errors.New("write /group TITLE USER …, with the users to add")
 		}
 		v, err := s.c.CreateGroup(ctx, rest[0], rest[1:]...)
 		if err != nil {
