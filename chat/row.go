@@ -176,13 +176,32 @@ func (c *conversation) find(u parley.UserID) (int, bool) {
 	return from, false
 }
 
+// fewMembers are looked through faster than searched: the first step is right
+// half the time in a direct conversation, and comparing for equality is cheap.
+const fewMembers = 8
+
 // member is a user's place, nil if he is no member now.
 func (c *conversation) member(u parley.UserID) *member {
-	i, ok := c.find(u)
-	if !ok || c.members[i].role == 0 {
+	if len(c.members) <= fewMembers {
+		for i := range c.members {
+			if m := &c.members[i]; m.user == u {
+				return m.present()
+			}
+		}
 		return nil
 	}
-	return &c.members[i]
+	if i, ok := c.find(u); ok {
+		return c.members[i].present()
+	}
+	return nil
+}
+
+// present is the member, nil if he left.
+func (m *member) present() *member {
+	if m.role == 0 {
+		return nil
+	}
+	return m
 }
 
 // join makes a user a member from the message at seq on, which he need not

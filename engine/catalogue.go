@@ -35,6 +35,10 @@ const (
 	storeFormat = 1
 )
 
+// catalogueMemory is Pebble's memtable. The rows of a flush fit: a larger batch
+// would be sorted apart, and become a table of its own.
+const catalogueMemory = 64 << 20
+
 type catalogue struct{ db *pebble.DB }
 
 // cut is where replay starts: everything up to it is in segments and rows.
@@ -56,14 +60,18 @@ func (c *cut) index(p parley.PartitionID) uint64 {
 }
 
 func openCatalogue(fs vfs.FS, dir string, logger *slog.Logger) (*catalogue, error) {
-	db, err := pebble.Open(dir, &pebble.Options{
+	opts := &pebble.Options{
 		FS:                    markerFS{fs},
 		FormatMajorVersion:    pebble.FormatNewest,
-		MemTableSize:          16 << 20,
+		MemTableSize:          catalogueMemory,
 		L0CompactionThreshold: 4,
 		L0StopWritesThreshold: 24,
 		Logger:                pebbleLogger{logger},
-	})
+	}
+	// Rows are written anew every few seconds and compacted as often: what
+	// compressing them saves is gone before it is paid for.
+	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	db, err := pebble.Open(dir, opts)
 	if err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}

@@ -66,7 +66,7 @@ type Engine struct {
 type partition struct {
 	id    parley.PartitionID
 	mu    sync.RWMutex // guards below
-	rows  map[Key]*Slot
+	rows  rows
 	index uint64 // of the newest command applied
 	time  int64  // its clamped stamp
 
@@ -76,7 +76,7 @@ type partition struct {
 }
 
 func newPartition(id parley.PartitionID, at cutPartition) *partition {
-	p := &partition{id: id, rows: make(map[Key]*Slot), index: at.index, time: at.time}
+	p := &partition{id: id, rows: newRows(), index: at.index, time: at.time}
 	p.view.p = p
 	return p
 }
@@ -216,7 +216,7 @@ type View struct{ p *partition }
 
 // Find is the slot of a row, nil where there is none.
 func (v *View) Find(k Key) *Slot {
-	s := v.p.rows[k]
+	s := v.p.rows.find(k)
 	if s == nil || s.row == nil {
 		return nil
 	}
@@ -225,9 +225,9 @@ func (v *View) Find(k Key) *Slot {
 
 // Each calls f for every row of a table, in no order.
 func (v *View) Each(table uint8, f func(k Key, s *Slot)) {
-	for k, s := range v.p.rows {
-		if k.Table == table && s.row != nil {
-			f(k, s)
+	for s := range v.p.rows.all() {
+		if s.key.Table == table && s.row != nil {
+			f(s.key, s)
 		}
 	}
 }

@@ -158,7 +158,7 @@ func (e *Engine) release(h *head, id uint64) {
 		if c.slot.dirty == h {
 			c.slot.dirty = nil
 			if c.slot.row == nil {
-				delete(p.rows, c.slot.key)
+				p.rows.drop(c.slot)
 				e.rowCount.Add(-1)
 			}
 		}

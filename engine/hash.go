@@ -20,7 +20,7 @@ func (e *Engine) Hash() [sha256.Size]byte {
 		b = binary.LittleEndian.AppendUint64(b, uint64(p.time))
 		sum.Write(b)
 		for _, k := range p.sortedKeys() {
-			s := p.rows[k]
+			s := p.rows.find(k)
 			b = append(b[:0], k.Table)
 			b = append(append(b, k.A[:]...), k.B[:]...)
 			b = binary.LittleEndian.AppendUint64(b, uint64(s.last))
@@ -34,10 +34,10 @@ func (e *Engine) Hash() [sha256.Size]byte {
 }
 
 func (p *partition) sortedKeys() []Key {
-	keys := make([]Key, 0, len(p.rows))
-	for k, s := range p.rows {
+	keys := make([]Key, 0, p.rows.len())
+	for s := range p.rows.all() {
 		if s.row != nil {
-			keys = append(keys, k)
+			keys = append(keys, s.key)
 		}
 	}
 	slices.SortFunc(keys, func(a, b Key) int {

@@ -21,11 +21,11 @@ func (e *Engine) loadRow(key, value []byte) error {
 	if err != nil {
 		return fmt.Errorf("row %d/%x/%x: %w", k.Table, k.A, k.B, err)
 	}
-	e.partitions[at].rows[k] = &Slot{
+	e.partitions[at].rows.put(&Slot{
 		key: k, row: row,
 		last:    parley.Seq(binary.LittleEndian.Uint64(value)),
 		segment: binary.LittleEndian.Uint64(value[8:]),
-	}
+	})
 	e.rowCount.Add(1)
 	return nil
 }

@@ -114,7 +114,7 @@ func (tx *Tx) Origin() uint64 { return tx.origin }
 
 // Find is the slot of a row, nil where there is none.
 func (tx *Tx) Find(k Key) *Slot {
-	s := tx.p.rows[k]
+	s := tx.p.rows.find(k)
 	if s == nil || s.row == nil {
 		return nil
 	}
@@ -129,10 +129,10 @@ func (tx *Tx) Change(s *Slot) Row {
 
 // Insert makes a row. There must be none of its key.
 func (tx *Tx) Insert(k Key, r Row) *Slot {
-	s := tx.p.rows[k]
+	s := tx.p.rows.find(k)
 	if s == nil {
 		s = &Slot{key: k}
-		tx.p.rows[k] = s
+		tx.p.rows.put(s)
 		tx.engine.rowCount.Add(1)
 	} else if s.row != nil {
 		invariant.Violated("row %x inserted twice", k.A)

@@ -113,7 +113,7 @@ func (r *reading) step() error {
 func (r *reading) copyFromHeads() (newest uint64, found bool, err error) {
 	r.p.mu.RLock()
 	defer r.p.mu.RUnlock()
-	s := r.p.rows[ConversationKey(r.conversation)]
+	s := r.p.rows.find(ConversationKey(r.conversation))
 	if s == nil {
 		r.want.To = 0
 		return 0, false, nil
