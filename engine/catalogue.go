@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -258,8 +259,11 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 	l.to.Error("catalogue: " + fmt.Sprintf(format, args...))
 }
 
-// Fatalf is called when Pebble cannot write its own log. Going on would tell
-// senders of a state that no longer reaches the disk.
+// Fatalf is called when Pebble cannot write its own log, and must not return.
+// Going on would tell senders of a state that no longer reaches the disk, so the
+// process ends: not by a panic, which a caller might recover from. What was
+// acknowledged is in our log.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
-	panic("catalogue: " + fmt.Sprintf(format, args...))
+	l.to.Error("catalogue: the disk refuses writes, the process ends: " + fmt.Sprintf(format, args...))
+	os.Exit(1)
 }
