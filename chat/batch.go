@@ -73,6 +73,10 @@ func (b *Batch) Reset() {
 	}
 }
 
+// Idle reports whether nothing of the batch needs the log: Append then calls
+// done itself, before it returns.
+func (b *Batch) Idle() bool { return len(b.batch.Commands) == 0 }
+
 // Len is the number of sends and acknowledgements.
 func (b *Batch) Len() int { return len(b.items) }
 

@@ -103,6 +103,8 @@ func TestBatchAllocates(t *testing.T) {
 // counter is a Deliverer that looks at what it is told.
 type counter struct{ n int }
 
+func (c *counter) Delivered() {}
+
 func (c *counter) Deliver(told []Told) {
 	for i := range told {
 		c.n += len(told[i].To) + len(told[i].Message.Body)

@@ -315,6 +315,8 @@ func TestLargeGroups(t *testing.T) {
 // recorder is a Deliverer that copies what it hears.
 type recorder struct{ told []Told }
 
+func (r *recorder) Delivered() {}
+
 func (r *recorder) Deliver(told []Told) {
 	for _, t := range told {
 		t.To = slices.Clone(t.To)

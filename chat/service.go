@@ -15,7 +15,7 @@ import (
 
 // Options tune a service. The zero value is ready for production.
 type Options struct {
-	// Engine tunes the engine below. Applied belongs to the service.
+	// Engine tunes the engine below. Applied and Completed belong to the service.
 	Engine engine.Options
 
 	// BodyMax bounds a message's body in bytes. It is proposed to the log and
@@ -54,6 +54,7 @@ func Open(fs vfs.FS, dir string, opts Options) (*Service, error) {
 	if opts.Deliverer != nil {
 		s.machine.effects = &effects{}
 		opts.Engine.Applied = func() { s.machine.effects.deliver(opts.Deliverer) }
+		opts.Engine.Completed = opts.Deliverer.Delivered
 	}
 	e, err := engine.Open(fs, dir, s.machine, opts.Engine)
 	if err != nil {

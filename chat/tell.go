@@ -37,6 +37,9 @@ type Told struct {
 // the applier: it must neither wait nor keep what it is given.
 type Deliverer interface {
 	Deliver(told []Told)
+	// Delivered follows when the batches that brought it are done too: whoever
+	// gathers what he passes on lets it leave now.
+	Delivered()
 }
 
 // effects gathers what one group of the log has to tell. Its memory is used again

@@ -70,10 +70,11 @@ func (r *Router) Deliver(told []chat.Told) {
 	for i := range d.due {
 		r.pushState(&d.due[i])
 	}
-	if len(told) > 0 {
-		r.sockets.Flush()
-	}
 }
+
+// Delivered implements chat.Deliverer: pushes and the receipts that followed them
+// leave together.
+func (r *Router) Delivered() { r.sockets.Flush() }
 
 func (d *delivery) begin() {
 	if d.at == nil {

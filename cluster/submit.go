@@ -196,9 +196,10 @@ func (r *Router) hand(s *submission) (answered bool) {
 		r.put(s)
 		return false
 	}
+	idle := s.batch.Idle()
 	err := s.batch.Append()
 	if err == nil {
-		return false // s is the applier's
+		return idle // else s is the applier's
 	}
 	s.refuseAll(err)
 	r.put(s)
@@ -206,7 +207,7 @@ func (r *Router) hand(s *submission) (answered bool) {
 }
 
 // complete answers the requests of a batch that is durable and applied. The
-// applier calls it.
+// applier calls it, and then Delivered; or Append does, if the batch is idle.
 func (s *submission) complete(*chat.Batch) {
 	if err := s.batch.Err(); err != nil {
 		s.refuseAll(err)
@@ -215,7 +216,6 @@ func (s *submission) complete(*chat.Batch) {
 			s.answer(&s.entries[i])
 		}
 	}
-	s.router.sockets.Flush()
 	s.router.put(s)
 }
 

@@ -86,8 +86,15 @@ func (e *Engine) complete() {
 		b.Done(b)
 	}
 	e.done = e.done[:0]
+	e.completed()
 	if e.current == nil {
 		e.signalIdle()
+	}
+}
+
+func (e *Engine) completed() {
+	if e.opts.Completed != nil {
+		e.opts.Completed()
 	}
 }
 
@@ -204,6 +211,7 @@ func (e *Engine) abandon() {
 		b.Err = ErrFailed
 		b.Done(b)
 	}
+	e.completed()
 }
 
 // loss is what a log will never commit.

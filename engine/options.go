@@ -55,6 +55,10 @@ type Options struct {
 	// applied live, before the batches in it are done. It must not wait.
 	Applied func()
 
+	// Completed is called by the applier after the batches that the groups ended
+	// are done: what Applied and Done began to tell may leave.
+	Completed func()
+
 	// Failed is called once when the engine has ended because of an error.
 	Failed func(error)
 
