@@ -13,7 +13,7 @@ suite() { # NAME, then what to run
 	say "" "## $1" "$ ${*:2}"
 	local failed=0
 	env "${@:2}" >"$out.said" 2>&1 || failed=1
-	grep -v '^=== RUN\|^PASS$' "$out.said" || true
+	grep -v '^=== \|^PASS$' "$out.said" || true
 	rm "$out.said"
 	say "$((SECONDS - begun)) s"
 	[ $failed -eq 0 ] || { say "FAILED"; exit 1; }
