@@ -86,14 +86,14 @@ func (b *Batch) Send(from parley.Identity, d *parley.Draft) (at int, err error) 
 	if b.now == 0 {
 		b.now = b.service.now().Unix()
 	}
-	p, err := b.service.check(from, d, b.now)
+	c, err := b.service.check(from, d, b.now)
 	if err != nil {
 		return 0, err
 	}
 	if len(b.bodies) > 0 && len(b.bodies)+sendHeaderSize+len(d.Body) > batchBytesMax {
 		return 0, parley.Overloaded
 	}
-	at = b.add(sendCommand(p, from, nil))
+	at = b.add(c)
 	b.bodies = appendSend(b.bodies, from.User, d)
 	return at, nil
 }

@@ -105,6 +105,7 @@ func (s *Service) Acknowledge(ctx context.Context, id parley.Identity, acks ...A
 type lookup struct {
 	mark
 	partition parley.PartitionID
+	slot      *engine.Slot
 	version   parley.Version // of the conversation
 	raises    bool           // else it is no news
 
@@ -126,7 +127,7 @@ const (
 func (l *lookup) asks() bool { return l.rest.From != 0 }
 
 func (l *lookup) command(id parley.Identity, body []byte) engine.Command {
-	return engine.Command{Partition: l.partition, Kind: kindMark, Version: commandVersion, Tenant: id.Tenant, Body: body}
+	return engine.Command{Partition: l.partition, Kind: kindMark, Version: commandVersion, Tenant: id.Tenant, Body: body, Slot: l.slot}
 }
 
 // lookBackMax bounds the messages in memory that are looked through for a
@@ -156,7 +157,7 @@ func (s *Service) look(id parley.Identity, a Acknowledgement) (l lookup, err err
 
 func (l *lookup) find(v *engine.View, slot *engine.Slot, row *conversation, m *member, marks parley.Watermarks) {
 	last := slot.Last()
-	l.version = row.version
+	l.slot, l.version = slot, row.version
 	l.delivered = min(marks.Delivered, last)
 	l.raises = l.delivered > m.delivered && row.present < int(obeyedBy(v).fanoutMax)
 	if min(marks.Read, last) <= m.read {

@@ -12,30 +12,27 @@ import (
 // nodes differ, but a birth far ahead would have later streams forgotten.
 const birthSlack = 300 // seconds
 
-// check refuses what is plainly wrong with a send, and names its partition. The
-// check that counts is apply's.
-func (s *Service) check(from parley.Identity, d *parley.Draft, now int64) (parley.PartitionID, error) {
+// check refuses what is plainly wrong with a send, and makes its command, but
+// for the body. The check that counts is apply's.
+func (s *Service) check(from parley.Identity, d *parley.Draft, now int64) (engine.Command, error) {
 	switch {
 	case !d.Kind.BySender() || d.Number == 0 || d.Stream == 0:
-		return 0, parley.BadRequest
+		return engine.Command{}, parley.BadRequest
 	case int64(d.Stream.Birth()) > now+birthSlack:
-		return 0, fmt.Errorf("%w: a stream of the future", parley.Unavailable)
+		return engine.Command{}, fmt.Errorf("%w: a stream of the future", parley.Unavailable)
 	case len(d.Body) > s.bodyMax:
-		return 0, fmt.Errorf("%w: body of %d bytes, at most %d", parley.TooLarge, len(d.Body), s.bodyMax)
+		return engine.Command{}, fmt.Errorf("%w: body of %d bytes, at most %d", parley.TooLarge, len(d.Body), s.bodyMax)
 	}
-	p := s.engine.Partition(from.Tenant, d.Conversation)
-	if !s.isMember(p, from, d.Conversation) {
-		return 0, parley.NotMember
-	}
-	return p, nil
-}
-
-func (s *Service) isMember(p parley.PartitionID, id parley.Identity, c parley.ConversationID) (yes bool) {
-	s.engine.View(p, func(v *engine.View) {
-		_, row := rowOf(v, id, c)
-		yes = row != nil && row.member(id.User) != nil
+	c := sendCommand(s.engine.Partition(from.Tenant, d.Conversation), from, nil)
+	s.engine.View(c.Partition, func(v *engine.View) {
+		if slot, row := rowOf(v, from, d.Conversation); row != nil && row.member(from.User) != nil {
+			c.Slot = slot
+		}
 	})
-	return yes
+	if c.Slot == nil {
+		return engine.Command{}, parley.NotMember
+	}
+	return c, nil
 }
 
 // rowOf is the row of a conversation of the tenant, nil where there is none.
@@ -55,11 +52,12 @@ func rowOf(v *engine.View, id parley.Identity, c parley.ConversationID) (*engine
 // gets the first receipt. A refusal is a parley.Code; with parley.RetryInOrder
 // it is an *OrderError.
 func (s *Service) Send(ctx context.Context, from parley.Identity, d parley.Draft) (parley.Receipt, error) {
-	p, err := s.check(from, &d, s.now().Unix())
+	c, err := s.check(from, &d, s.now().Unix())
 	if err != nil {
 		return parley.Receipt{}, err
 	}
-	results, err := s.engine.AppendWait(ctx, sendCommand(p, from, appendSend(nil, from.User, &d)))
+	c.Body = appendSend(nil, from.User, &d)
+	results, err := s.engine.AppendWait(ctx, c)
 	if err != nil {
 		return parley.Receipt{}, err
 	}

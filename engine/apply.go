@@ -158,12 +158,13 @@ func (e *Engine) applyCommand(p *partition, c *Command, live bool) error {
 	}
 	p.index = c.Index
 	p.time = max(p.time, c.Time)
-	e.tx.p, e.tx.time, e.tx.origin = p, p.time, 0
+	e.tx.p, e.tx.time, e.tx.origin, e.tx.hint = p, p.time, 0, nil
 	if live {
 		if e.current == nil {
 			e.current = e.takePending()
 		}
 		e.tx.origin = e.current.Origin
+		e.tx.hint = e.current.Commands[e.current.applied].Slot
 	}
 	r := e.machine.Apply(&e.tx, c)
 	r.Time = p.time

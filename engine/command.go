@@ -19,6 +19,10 @@ type Command struct {
 	Index     uint64 // given by the log: 1, 2, 3 in the partition
 	Time      int64  // microseconds since 1970; 0 has Append stamp it
 	Body      []byte
+
+	// Slot is a row that apply will ask for, as View.Find showed it: a hint that
+	// saves the second look-up. It is not logged, and may be nil or another's.
+	Slot *Slot
 }
 
 // A record, little-endian:

@@ -22,7 +22,7 @@ func (e *Engine) loadRow(key, value []byte) error {
 		return fmt.Errorf("row %d/%x/%x: %w", k.Table, k.A, k.B, err)
 	}
 	e.partitions[at].rows.put(&Slot{
-		key: k, row: row,
+		home: e.partitions[at], key: k, row: row,
 		last:    parley.Seq(binary.LittleEndian.Uint64(value)),
 		segment: binary.LittleEndian.Uint64(value[8:]),
 	})

@@ -43,6 +43,7 @@ func ConversationKey(c parley.ConversationID) Key {
 // Slot is the place of a row in memory. It is valid while its partition is
 // locked: inside Apply and View.
 type Slot struct {
+	home    *partition
 	key     Key
 	row     Row // nil once removed
 	last    parley.Seq
@@ -89,6 +90,7 @@ type Tx struct {
 	offset uint32  // of the record in the head's buffer
 	time   int64
 	origin uint64
+	hint   *Slot // perhaps what Find is asked for; nil in a replay
 	live   bool
 }
 
@@ -114,6 +116,10 @@ func (tx *Tx) Origin() uint64 { return tx.origin }
 
 // Find is the slot of a row, nil where there is none.
 func (tx *Tx) Find(k Key) *Slot {
+	// A slot with a row is the one of its key: there is never another.
+	if h := tx.hint; h != nil && h.row != nil && h.home == tx.p && h.key == k {
+		return h
+	}
 	s := tx.p.rows.find(k)
 	if s == nil || s.row == nil {
 		return nil
@@ -131,7 +137,7 @@ func (tx *Tx) Change(s *Slot) Row {
 func (tx *Tx) Insert(k Key, r Row) *Slot {
 	s := tx.p.rows.find(k)
 	if s == nil {
-		s = &Slot{key: k}
+		s = &Slot{home: tx.p, key: k}
 		tx.p.rows.put(s)
 		tx.engine.rowCount.Add(1)
 	} else if s.row != nil {
