@@ -47,7 +47,9 @@ func (m *Machine) mark(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resu
 		who.unread = false
 	}
 	m.changed(tx, k.conversation, row)
-	tx.Touch(k.user, k.conversation)
+	if large { // else changed has stamped every list in this hour
+		tx.Touch(k.user, k.conversation)
+	}
 	t := Told{
 		Conversation: k.conversation, Version: row.version, command: c,
 		Marker: k.user, Marks: parley.Watermarks{Delivered: who.delivered, Read: who.read},

@@ -65,8 +65,8 @@ func openCatalogue(fs vfs.FS, dir string, logger *slog.Logger) (*catalogue, erro
 		FS:                    markerFS{fs},
 		FormatMajorVersion:    pebble.FormatNewest,
 		MemTableSize:          catalogueMemory,
-		L0CompactionThreshold: 4,
-		L0StopWritesThreshold: 24,
+		L0CompactionThreshold: 10, // rows are read at Open alone: merging them later costs nothing
+		L0StopWritesThreshold: 40,
 		Logger:                pebbleLogger{logger},
 	}
 	// Rows are written anew every few seconds and compacted as often: what

@@ -117,7 +117,7 @@ func (tx *Tx) Origin() uint64 { return tx.origin }
 // Find is the slot of a row, nil where there is none.
 func (tx *Tx) Find(k Key) *Slot {
 	// A slot with a row is the one of its key: there is never another.
-	if h := tx.hint; h != nil && h.row != nil && h.home == tx.p && h.key == k {
+	if h := tx.hint; h != nil && h.home == tx.p && h.key == k && h.row != nil {
 		return h
 	}
 	s := tx.p.rows.find(k)
