@@ -7,6 +7,8 @@ let open = null; // id of the conversation shown
 let drawing = false;
 let announced = 0; // last sequence read out
 let atBottom = true;
+let listShown = ""; // what the list was drawn from
+let messagesShown = "";
 
 // ---- logging in ----
 
@@ -141,6 +143,7 @@ $("composer").addEventListener("keydown", (e) => {
 $("messages").addEventListener("scroll", () => {
   const list = $("messages");
   atBottom = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  if (atBottom) draw(); // what was just scrolled to is read
   if (list.scrollTop < 80 && open) client.older(client.conversation(open));
 });
 
@@ -169,19 +172,24 @@ function drawAll() {
     $("chat").classList.remove("reading");
     $("composer").disabled = $("send").disabled = true;
   }
-  if (open && c && document.visibilityState === "visible") client.markRead(c);
+  if (open && c && atBottom && document.visibilityState === "visible") client.markRead(c);
   $("title").textContent = open ? c.title ?? "" : "";
   drawMessages(open ? c : null);
-  const unread = [...client.conversations.values()].reduce((n, k) => n + (k.listed ? k.unread : 0), 0);
+  const unread = [...client.conversations.values()].reduce((n, k) => n + (k.listed ? client.unread(k) : 0), 0);
   document.title = `${unread ? `(${unread}) ` : ""}${client.user} – Parley`;
 }
 
 function drawList() {
   const list = [...client.conversations.values()].filter((c) => c.listed).sort((a, b) => (b.changed ?? 0) - (a.changed ?? 0));
   if (list.length === 0) {
+    listShown = "";
     $("conversations").replaceChildren(element("li", "empty", "No conversations yet. Name somebody who has logged in."));
     return;
   }
+  const shown = JSON.stringify(list.map((c) => [c.id, c.title, c.changed, client.unread(c), preview(c), c.id === open]));
+  if (shown === listShown) return; // drawing anew would take the focus away
+  listShown = shown;
+  const focused = document.activeElement?.closest("#conversations li")?.dataset.id;
   $("conversations").replaceChildren(...list.map((c) => {
     const item = element("li");
     item.dataset.id = c.id;
@@ -190,14 +198,16 @@ function drawList() {
     button.type = "button";
     button.onclick = () => show(c.id);
     button.append(element("span", "name", c.title), element("span", "time", clock(c.changed)), element("span", "preview", preview(c)));
-    if (c.unread > 0) {
-      const n = element("span", "unread", String(c.unread));
-      n.setAttribute("aria-label", `${c.unread} unread`);
+    const unread = client.unread(c);
+    if (unread > 0) {
+      const n = element("span", "unread", String(unread));
+      n.setAttribute("aria-label", `${unread} unread`);
       button.append(n);
     }
     item.append(button);
     return item;
   }));
+  if (focused) [...$("conversations").children].find((li) => li.dataset.id === focused)?.firstChild.focus();
 }
 
 function preview(c) {
@@ -209,6 +219,7 @@ function preview(c) {
 function drawMessages(c) {
   const list = $("messages");
   if (!c) {
+    messagesShown = "";
     list.replaceChildren();
     return;
   }
@@ -225,6 +236,9 @@ function drawMessages(c) {
   const box = client.outbox.boxes[c.id];
   for (const d of box?.failed ?? []) rows.push(failed(c, d));
   for (const d of box?.drafts ?? []) rows.push(waiting(d));
+  const shown = rows.map((r) => r.outerHTML).join("");
+  if (shown === messagesShown) return; // drawing anew would take a selection away
+  messagesShown = shown;
   list.replaceChildren(...rows);
   list.scrollTop = atBottom ? list.scrollHeight : list.scrollHeight - before;
   announce(c);

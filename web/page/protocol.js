@@ -8,6 +8,7 @@
 const historyPage = 200;
 const catchUpPages = 10; // beyond that a conversation is shown from its newest page
 const backoffMax = 20_000; // ms
+const retryAfter = 1000; // ms, where a refusal names no time
 
 export class Client extends EventTarget {
   constructor({ url, token, user, storage }) {
@@ -21,6 +22,7 @@ export class Client extends EventTarget {
     this.incarnation = null;
     this.cursor = "";
     this.attempts = 0;
+    this.clock = 0; // counts what was heard
     this.stopped = false;
     this.connect();
   }
@@ -33,6 +35,7 @@ export class Client extends EventTarget {
     this.stopped = true;
     this.status = reason;
     clearTimeout(this.timer);
+    clearTimeout(this.watching);
     this.socket?.close();
     this.dispatchEvent(new CustomEvent("end", { detail: reason }));
   }
@@ -42,6 +45,7 @@ export class Client extends EventTarget {
   connect() {
     const socket = new WebSocket(this.url, ["parley.v1.json", "parley.token." + this.token]);
     this.socket = socket;
+    this.watch();
     this.asked = new Map(); // replies awaited, by request
     this.ids = 0;
     this.pushes = 0;
@@ -82,7 +86,21 @@ export class Client extends EventTarget {
     });
   }
 
+  // watch ends a connection of which nothing is heard for two heartbeats: the
+  // page sees no ping, but a check comes with each.
+  watch() {
+    clearTimeout(this.watching);
+    const socket = this.socket;
+    this.watching = setTimeout(() => {
+      if (socket !== this.socket || this.stopped) return;
+      socket.onclose = null; // a dead peer answers no close frame
+      socket.close();
+      this.closed(0, "");
+    }, 2.5 * (this.welcome?.heartbeatMs || 30_000));
+  }
+
   hear(m) {
+    this.watch();
     if (m.replyTo) {
       const answer = this.asked.get(m.replyTo);
       this.asked.delete(m.replyTo);
@@ -107,16 +125,15 @@ export class Client extends EventTarget {
   }
 
   async welcomed(w) {
+    this.welcome = w;
     this.attempts = 0;
     if (this.incarnation !== null && this.incarnation !== w.incarnation) {
-      // The store was restored: what is held may never have happened there.
+      // The store was restored: what is held may never have happened there. Drafts
+      // keep their streams: the store says which of their numbers it has.
       this.conversations.clear();
       this.cursor = "";
-      this.outbox.begin(w.stream, w.incarnation);
     }
     this.incarnation = w.incarnation;
-    this.outbox.adopt(w.stream, w.incarnation);
-    this.fresh = w.stream;
     await this.sync();
     for (const id of this.outbox.waiting()) this.pump(id);
   }
@@ -127,10 +144,22 @@ export class Client extends EventTarget {
     let c = this.conversations.get(id);
     if (!c) {
       // Messages from..to are held, without a hole.
-      c = { id, version: -1, messages: new Map(), from: 1, to: 0, delivered: 0, read: 0, last: 0, unread: 0, marks: new Map(), listed: false };
+      // delivered and read are shown, confirmed is what the server has said.
+      c = {
+        id, version: -1, messages: new Map(), from: 1, to: 0, last: 0, marks: new Map(), listed: false,
+        delivered: 0, read: 0, confirmed: { delivered: 0, read: 0 },
+        counts: { ordinal: 0, readOrdinal: 0, own: 0, ownAtRead: 0 },
+      };
       this.conversations.set(id, c);
     }
+    c.heard = ++this.clock;
     return c;
+  }
+
+  // unread follows from four numbers that a state carries, and is never counted.
+  unread(c) {
+    const n = c.counts;
+    return Math.max(0, n.ordinal - n.readOrdinal - (n.own - n.ownAtRead));
   }
 
   async sync() {
@@ -140,10 +169,14 @@ export class Client extends EventTarget {
     }
     this.syncing = true;
     const named = new Set();
+    const began = this.clock;
     let cursor = this.cursor;
     for (;;) {
-      const { syncPage: page } = await this.ask({ sync: { cursor } });
-      if (!page) break; // the next connection begins anew
+      const { syncPage: page, error } = await this.ask({ sync: { cursor } });
+      if (!page) { // a refusal is tried again; the next connection begins anew
+        if (error.code) setTimeout(() => this.sync(), error.retryAfterMs || retryAfter);
+        break;
+      }
       for (const s of page.states ?? []) {
         named.add(s.conversation);
         this.heardState(s);
@@ -152,9 +185,10 @@ export class Client extends EventTarget {
       if (page.more) continue;
       this.cursor = cursor;
       if (page.authoritative && !page.unavailable) {
-        for (const id of this.conversations.keys()) if (!named.has(id)) this.conversations.delete(id);
+        for (const [id, c] of this.conversations) if (!named.has(id) && c.heard <= began) this.conversations.delete(id);
       }
       this.status = "online";
+      for (const c of this.conversations.values()) this.tellMarks(c); // those of before this connection
       break;
     }
     this.syncing = false;
@@ -179,10 +213,15 @@ export class Client extends EventTarget {
     }
     Object.assign(c, {
       listed: true, left: false, kind: s.kind, title: s.kind === "CONVERSATION_DIRECT" ? s.peer.user : s.title || "group",
-      last: Number(s.last ?? 0), unread: Number(s.unread ?? 0), role: s.role,
+      last: Number(s.last ?? 0), role: s.role,
     });
-    c.delivered = Math.max(c.delivered, Number(s.delivered ?? 0));
-    c.read = Math.max(c.read, Number(s.read ?? 0));
+    c.confirmed = { delivered: Number(s.delivered ?? 0), read: Number(s.read ?? 0) };
+    c.delivered = Math.max(c.delivered, c.confirmed.delivered);
+    Object.assign(c.counts, { ordinal: Number(s.ordinal ?? 0), own: Number(s.own ?? 0) });
+    if (c.confirmed.read >= c.read) {
+      c.read = c.confirmed.read;
+      Object.assign(c.counts, { readOrdinal: Number(s.readOrdinal ?? 0), ownAtRead: Number(s.ownAtRead ?? 0) });
+    }
     if (s.peer) this.raise(c, s.peer.user, s.peer.delivered, s.peer.read);
     this.catchUp(c);
     this.changed();
@@ -208,7 +247,8 @@ export class Client extends EventTarget {
     if (seq > c.last) {
       c.last = seq;
       c.changed = Number(m.at);
-      if (m.kind !== "KIND_SYSTEM" && m.from !== this.user) c.unread++;
+      c.counts.ordinal = Number(m.ordinal ?? 0);
+      if (m.kind !== "KIND_SYSTEM" && m.from === this.user) c.counts.own++;
     }
     c.version = Math.max(c.version, Number(m.version ?? 0));
     if (c.to === seq - 1) this.hold(c, [m]);
@@ -241,7 +281,8 @@ export class Client extends EventTarget {
         c.from = Math.max(1, c.last - historyPage + 1);
         c.to = c.from - 1;
       }
-      const { page } = await this.ask({ history: { conversation: c.id, from: c.to + 1, to: c.last, limit: historyPage } });
+      const { page, error } = await this.ask({ history: { conversation: c.id, from: c.to + 1, to: c.last, limit: historyPage } });
+      if (error?.code && error.code < 2000) setTimeout(() => this.catchUp(c), error.retryAfterMs || retryAfter);
       if (!page || !this.take(c, page)) break;
     }
     c.catching = false;
@@ -270,42 +311,57 @@ export class Client extends EventTarget {
     this.changed();
   }
 
-  // acknowledge tells the server what is held without a hole. It waits a moment,
-  // so that several ride together.
+  // acknowledge takes note of what is held without a hole.
   acknowledge(c) {
-    if (c.to > c.delivered && c.from <= c.delivered + 1) this.mark(c, c.to, c.read);
+    if (c.to > c.delivered && c.from <= c.delivered + 1) c.delivered = c.to;
+    this.tellMarks(c);
   }
 
-  // markRead says that the user has seen everything that is held.
+  // markRead says that the user has seen everything, once it is all held.
   markRead(c) {
-    if (c.to <= c.read) return;
+    if (c.to <= c.read || c.to < c.last) return;
     c.read = c.to;
-    if (c.to >= c.last) c.unread = 0;
-    this.mark(c, Math.max(c.delivered, c.from <= c.delivered + 1 ? c.to : 0), c.read);
+    c.counts.readOrdinal = c.counts.ordinal;
+    c.counts.ownAtRead = c.counts.own;
+    this.tellMarks(c);
     this.changed();
   }
 
-  mark(c, delivered, read) {
-    this.marks ??= new Map();
-    this.marks.set(c.id, { conversation: c.id, delivered, read });
+  // tellMarks has the server hear of what it does not know. It waits a moment, so
+  // that several ride together; what is refused or lost is told again.
+  tellMarks(c) {
+    if (c.left || (c.delivered <= c.confirmed.delivered && c.read <= c.confirmed.read)) return;
+    this.unmarked ??= new Set();
+    this.unmarked.add(c);
     this.marking ??= setTimeout(async () => {
-      const marks = [...this.marks.values()];
-      this.marks = this.marking = undefined;
-      const { done } = await this.ask({ acknowledge: { marks } });
-      // What was not taken is found again: the next state shows less, and what is
-      // held is acknowledged once more.
-      if (done) for (const m of marks) {
-        const k = this.conversations.get(m.conversation);
-        if (k) k.delivered = Math.max(k.delivered, m.delivered);
+      const told = [...this.unmarked].slice(0, 256).map((k) => ({ c: k, delivered: k.delivered, read: k.read }));
+      for (const t of told) this.unmarked.delete(t.c);
+      const marks = told.map((t) => ({ conversation: t.c.id, delivered: t.delivered, read: t.read }));
+      const { done, error } = await this.ask({ acknowledge: { marks } });
+      this.marking = undefined;
+      if (done) {
+        for (const t of told) {
+          t.c.confirmed.delivered = Math.max(t.c.confirmed.delivered, t.delivered);
+          t.c.confirmed.read = Math.max(t.c.confirmed.read, t.read);
+        }
+      } else if (error.code && error.code < 2000) {
+        setTimeout(() => told.forEach((t) => this.tellMarks(t.c)), error.retryAfterMs || retryAfter);
       }
+      for (const k of this.unmarked) this.tellMarks(k); // those that came up meanwhile
     }, 5);
   }
 
   // ---- sending ----
 
   send(id, text) {
-    this.outbox.add(id, text);
-    this.pump(id);
+    text = text.toWellFormed(); // what is not Unicode cannot be sent
+    const most = this.welcome?.bodyMax ?? Infinity;
+    if (new TextEncoder().encode(text).length > most) {
+      this.outbox.refuse(id, text, `longer than ${most} bytes`);
+    } else {
+      this.outbox.add(id, text);
+      this.pump(id);
+    }
     this.changed();
   }
 
@@ -313,9 +369,10 @@ export class Client extends EventTarget {
   // so their order is that of writing whatever is refused.
   async pump(id) {
     const d = this.outbox.first(id);
-    if (!d || d.flying || this.status === "login") return;
+    if (!d || d.flying || !this.welcome || this.stopped) return;
     d.flying = true;
-    const a = await this.ask({ send: { conversation: id, stream: this.outbox.stream, number: d.number, kind: "KIND_TEXT", text: d.text } });
+    const stream = this.outbox.streamOf(id, this.welcome.stream);
+    const a = await this.ask({ send: { conversation: id, stream, number: d.number, kind: "KIND_TEXT", text: d.text } });
     d.flying = false;
     if (a.sent) this.settled(id, d, a.sent);
     else if (await this.refused(id, d, a.error)) return;
@@ -331,6 +388,8 @@ export class Client extends EventTarget {
     if (seq > c.last) {
       c.last = seq;
       c.changed = Number(sent.at);
+      c.counts.ordinal++; // of messages between, their pushes bring the number
+      c.counts.own++;
     }
     c.version = Math.max(c.version, Number(sent.version ?? 0));
     if (seq === c.to + 1) this.hold(c, [m]);
@@ -346,21 +405,35 @@ export class Client extends EventTarget {
       return false;
     }
     if (error.name === "resend_unknown") {
-      const { sent } = await this.ask({ findSent: { conversation: id, stream: this.outbox.stream, number: d.number } });
-      if (sent) this.settled(id, d, sent);
-      else this.outbox.begin(this.fresh, this.incarnation);
-      return false;
+      // The server has forgotten the stream. It may have the message all the same.
+      const found = await this.ask({ findSent: { conversation: id, stream: this.outbox.streamOf(id), number: d.number } });
+      if (found.sent) {
+        this.settled(id, d, found.sent);
+        return false;
+      }
+      if (found.error.name === "resend_unknown") return this.renew(id); // it was never stored
+      error = found.error;
+      if (!error.code) return true;
     }
-    if (code < 2000) {
-      setTimeout(() => this.pump(id), error.retryAfterMs || 1000);
+    if (error.name === "number_reused") return this.renew(id); // this outbox lost count
+    if (error.code < 2000) {
+      setTimeout(() => this.pump(id), error.retryAfterMs || retryAfter);
       return true;
     }
     if (code >= 3000) {
       this.stop("login");
       return true;
     }
-    this.outbox.fail(id, error.message || error.name, error.name !== "number_reused");
+    this.outbox.fail(id, error.message || error.name);
     return false;
+  }
+
+  // renew goes on with a stream of which no number was used in the conversation.
+  // Each connection brings one; where it is used already, the next brings another.
+  renew(id) {
+    if (this.outbox.begin(id, this.welcome.stream)) return false;
+    this.socket.close();
+    return true;
   }
 
   // ---- changes ----
@@ -380,39 +453,42 @@ export class Client extends EventTarget {
   }
 }
 
-// Outbox keeps drafts until they are sent. Its stream is given by the server and
-// kept with it; the number of a draft is its place in its conversation: 1, 2, 3.
-// A tab has its own, for two that send with one stream would close each other.
+// Outbox keeps drafts until they are sent. A conversation has a stream, given by
+// the server; the number of a draft is its place there: 1, 2, 3. A tab has an
+// outbox of its own, for two that send with one stream would close each other.
+// Closing the tab gives up what still waits.
 class Outbox {
   constructor(storage, user) {
     this.storage = storage;
     this.key = "parley.outbox." + user;
-    const kept = JSON.parse(storage.getItem(this.key) ?? "{}");
-    this.stream = kept.stream ?? null;
-    this.incarnation = kept.incarnation ?? null;
-    this.boxes = kept.boxes ?? {}; // conversation: {next, drafts, failed}
+    this.boxes = JSON.parse(storage.getItem(this.key) ?? "{}"); // conversation: {stream, used, next, drafts, failed}
     for (const b of Object.values(this.boxes)) for (const d of b.drafts) d.flying = false;
   }
 
   save() {
-    this.storage.setItem(this.key, JSON.stringify({ stream: this.stream, incarnation: this.incarnation, boxes: this.boxes }));
-  }
-
-  // adopt takes a stream where there is none, or a new store.
-  adopt(stream, incarnation) {
-    if (this.stream === null || this.incarnation !== incarnation) this.begin(stream, incarnation);
-  }
-
-  // begin goes on with a fresh stream, in which every number is free.
-  begin(stream, incarnation) {
-    this.stream = stream;
-    this.incarnation = incarnation;
-    for (const id of Object.keys(this.boxes)) this.renumber(id, 1);
-    this.save();
+    this.storage.setItem(this.key, JSON.stringify(this.boxes));
   }
 
   box(id) {
-    return (this.boxes[id] ??= { next: 1, drafts: [], failed: [] });
+    return (this.boxes[id] ??= { stream: null, used: [], next: 1, drafts: [], failed: [] });
+  }
+
+  // streamOf is the stream of a conversation; fresh becomes it if there is none.
+  streamOf(id, fresh) {
+    const b = this.box(id);
+    if (b.stream === null && fresh) this.begin(id, fresh);
+    return b.stream;
+  }
+
+  // begin goes on with another stream, in which every number is free. It reports
+  // false for one that was used here before.
+  begin(id, stream) {
+    const b = this.box(id);
+    if (b.used.includes(stream)) return false;
+    b.stream = stream;
+    b.used.push(stream);
+    this.renumber(id, 1);
+    return true;
   }
 
   add(id, text) {
@@ -434,12 +510,17 @@ class Outbox {
     this.save();
   }
 
-  // fail gives a draft up. Its number is free again, unless it was taken.
-  fail(id, reason, free) {
+  // fail gives the oldest draft up; its number is free again.
+  fail(id, reason) {
     const b = this.box(id);
     const d = b.drafts.shift();
     b.failed.push({ ...d, reason });
-    if (free) this.renumber(id, d.number);
+    this.renumber(id, d.number);
+  }
+
+  // refuse keeps a text that is not even tried.
+  refuse(id, text, reason) {
+    this.box(id).failed.push({ text, at: Date.now(), reason });
     this.save();
   }
 

@@ -127,7 +127,7 @@ func (p *tab) until(what, condition string) {
 	p.t.Helper()
 	for deadline := time.Now().Add(late); ; time.Sleep(50 * time.Millisecond) {
 		var ok bool
-		p.run(what, chromedp.Evaluate(condition, &ok))
+		p.run(what, chromedp.Evaluate("Boolean("+condition+")", &ok))
 		if ok {
 			return
 		}
@@ -221,4 +221,29 @@ func TestGroupsAndMistakes(t *testing.T) {
 		p.until("shown as text", `document.querySelector("#messages").textContent.includes("<b>hello</b>, all")`)
 	}
 	carl.picture("phone-group")
+}
+
+// What was read while the server was away is told when it is back; a text that is
+// too long is said to be, and does not end the connection.
+func TestReadOfflineAndTooLong(t *testing.T) {
+	s := newServer(t)
+	bob := logIn(t, s, "bob", 390, 780)
+	ann := logIn(t, s, "ann", 1100, 750)
+	ann.run("start", chromedp.SendKeys("#new-peer", "bob\r", chromedp.ByQuery))
+	ann.until("opened", `document.querySelector("#title").textContent === "bob"`)
+	ann.write("read me")
+	ann.until("delivered", `document.querySelector("#messages .ticks.delivered") !== null`)
+
+	s.kill()
+	bob.until("offline", `document.querySelector("#status").textContent === "offline"`)
+	bob.run("open", chromedp.Click("#conversations button", chromedp.ByQuery))
+	bob.shows("read me")
+	bob.until("nothing unread", `document.querySelector("#conversations .unread") === null`)
+	s.start()
+	ann.until("read", `document.querySelector("#messages .ticks.read") !== null`)
+
+	ann.run("paste", chromedp.Evaluate(`document.querySelector("#composer").value = "x".repeat(70000); document.querySelector("#composer-form").requestSubmit()`, nil))
+	ann.until("refused", `document.querySelector("#messages .failed .why")?.textContent.includes("longer than")`)
+	ann.write("short")
+	bob.shows("read me", "short")
 }
