@@ -128,28 +128,45 @@ func (c *session) submit(requests []*wire.Request) {
 		c.refuseRequests(requests, parley.Stopping)
 		return
 	}
-	c.claim(requests)
+	if !c.claim(requests) {
+		c.unanswered.Add(-int32(len(requests)))
+		return
+	}
 	s.counters.requests.Add(uint64(len(requests)))
 	s.backend.Submit(c.id, c.who, requests)
 }
 
 // claim makes the session the one that uses the streams of its sends. A stream
-// is one client's outbox: where another session of the user has sent with it,
-// that is the client's connection of before, of which bytes may still come. Taken
+// is one client's outbox: where two sessions of the user send with it, the older
+// is that client's connection of before, of which bytes may still come. Taken
 // behind what the client sends now, they could give a number that was refused,
-// and is in use again, its former body. So that session ends.
-func (c *session) claim(requests []*wire.Request) {
+// and is in use again, its former body. So the older one ends, whichever of the
+// two sent last. It is false if that is this one, and nothing of it is taken.
+func (c *session) claim(requests []*wire.Request) bool {
 	for _, r := range requests {
 		if r.Send == nil || r.Send.Stream == c.stream.Load() {
 			continue
 		}
 		c.stream.Store(r.Send.Stream)
 		for _, other := range c.server.registry.of(c.who.User) {
-			if other != c && other.stream.Load() == r.Send.Stream && other.end(wire.CloseReplaced, "its stream is used by another connection") {
-				c.server.counters.replaced.Add(1)
-				c.answered = true
+			if other == c || other.stream.Load() != r.Send.Stream {
+				continue
 			}
+			c.answered = true // a close frame is to be written
+			if other.youngerThan(c) {
+				c.replace()
+				return false
+			}
+			other.replace()
 		}
+	}
+	return true
+}
+
+// replace ends a session whose stream a younger one uses.
+func (c *session) replace() {
+	if c.end(wire.CloseReplaced, "its stream is used by another connection") {
+		c.server.counters.replaced.Add(1)
 	}
 }
 

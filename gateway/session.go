@@ -70,6 +70,12 @@ const (
 	gone          // the connection has ended
 )
 
+// youngerThan compares by the serial numbers in the ids, which begin anew after
+// 2^32.
+func (c *session) youngerThan(other *session) bool {
+	return int32(uint32(c.id>>32)-uint32(other.id>>32)) > 0
+}
+
 // open gives an admitted session its connection. The poller calls it.
 func (c *session) open(t transport) {
 	c.mu.Lock()

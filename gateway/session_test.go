@@ -116,6 +116,36 @@ func TestStreamBelongsToTheNewestSession(t *testing.T) {
 	})
 }
 
+// Bytes of the connection of before may come only after the client has sent with
+// the new one: then too it is the old one that ends.
+func TestLateBytesDoNotEndTheNewestSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newFakeServer(t, Options{Heartbeat: time.Hour})
+		before := connect(t, s, "ann", wire.Binary, time.Time{})
+		now := connect(t, s, "ann", wire.Binary, time.Time{})
+		now.request(send(1, 41))
+		before.request(send(1, 41))
+		synctest.Wait()
+		if code := before.closeCode(); code != wire.CloseReplaced {
+			t.Errorf("close code of the older = %v, want %v", code, wire.CloseReplaced)
+		}
+		if code := now.closeCode(); code != 0 {
+			t.Errorf("close code of the newer = %v, want none", code)
+		}
+		b.mu.Lock()
+		if n := b.submitted[before.session.id]; n != 0 {
+			t.Errorf("%d late requests were taken", n)
+		}
+		b.mu.Unlock()
+		now.request(send(2, 41))
+		synctest.Wait()
+		if got := now.got(); len(got) != 2 || got[1].ReplyTo != 2 {
+			t.Errorf("the newer was answered %v", got)
+		}
+		closeFake(t, s, b, before, now)
+	})
+}
+
 func TestCheckFollowsPushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newFakeServer(t, Options{})
