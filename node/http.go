@@ -125,8 +125,8 @@ func (n *Node) ready(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// A request has so long to come, and its answer to leave. Sockets are the
-// gateway's, with deadlines of their own.
+// A request has so long to come, and its answer to leave. So has a handshake:
+// what becomes a socket is the gateway's, with deadlines of its own.
 const (
 	bodyTimeout   = 10 * time.Second
 	answerTimeout = 30 * time.Second
@@ -136,11 +136,9 @@ const (
 // and deadlines keep a slow reader from holding a goroutine.
 func safeHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/ws" {
-			c := http.NewResponseController(w)
-			_ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) // a connection that is gone needs none
-			_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
-		}
+		c := http.NewResponseController(w)
+		_ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) // a connection that is gone needs none
+		_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")

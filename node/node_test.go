@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -194,6 +195,27 @@ func TestHealth(t *testing.T) {
 	}
 	if status, _ := get(t, n.URL()+"/metrics"); status != http.StatusNotFound {
 		t.Errorf("metrics are on the public port: %d", status)
+	}
+}
+
+// timed notes the deadlines that a request is given.
+type timed struct {
+	*httptest.ResponseRecorder
+	read, write time.Time
+}
+
+func (w *timed) SetReadDeadline(t time.Time) error  { w.read = t; return nil }
+func (w *timed) SetWriteDeadline(t time.Time) error { w.write = t; return nil }
+
+// A request whose body never comes, and a reader who takes nothing, must not
+// hold a connection for ever: also where a handshake belongs.
+func TestEveryRequestHasDeadlines(t *testing.T) {
+	for _, path := range []string{"/", "/ws", "/readyz", "/v1/dev/token"} {
+		w := &timed{ResponseRecorder: httptest.NewRecorder()}
+		safeHeaders(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
+		if w.read.IsZero() || w.write.IsZero() {
+			t.Errorf("%s: deadlines %v and %v", path, w.read, w.write)
+		}
 	}
 }
 
