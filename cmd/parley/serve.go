@@ -56,6 +56,10 @@ func serve(cmd *cobra.Command, c node.Config) error {
 	raiseDescriptors()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop() // from here on a second signal ends the process, also during a long replay
+	}()
 	n, err := node.Open(c)
 	if err != nil {
 		return err
@@ -69,10 +73,6 @@ func serve(cmd *cobra.Command, c node.Config) error {
 	if _, err := fmt.Fprintln(cmd.OutOrStdout(), "listening on", n.URL()); err != nil {
 		slog.Warn("nobody reads standard output", "err", err)
 	}
-	go func() {
-		<-ctx.Done()
-		stop() // from here on a second signal ends the process
-	}()
 	return n.Run(ctx)
 }
 
