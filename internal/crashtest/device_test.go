@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,14 +21,43 @@ type device struct {
 	*client.Client
 	user string
 	name string
-	gate chan struct{} // it logs in only once this is closed
+
+	mu   sync.Mutex
+	gate chan struct{} // it logs in only while this is closed
+}
+
+// open lets the device log in.
+func (d *device) open() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	close(d.gate)
+}
+
+// shut keeps it from logging in again.
+func (d *device) shut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.gate = make(chan struct{})
+}
+
+// wait waits for the gate to be open.
+func (d *device) wait(ctx context.Context) error {
+	d.mu.Lock()
+	gate := d.gate
+	d.mu.Unlock()
+	select {
+	case <-gate:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // openDevice makes a device with a gate that is open.
 func openDevice(t *testing.T, s *server, dir, user, name string) *device {
 	t.Helper()
 	d := newDevice(t, s, dir, user, name)
-	close(d.gate)
+	d.open()
 	d.await(t, "synced", func(e client.Event) bool {
 		c, ok := e.(client.Connection)
 		return ok && c.Synced
@@ -45,14 +75,7 @@ func newDevice(t *testing.T, s *server, dir, user, name string) *device {
 	d := &device{user: user, name: user + "'s " + name, gate: make(chan struct{})}
 	d.Client, err = client.Open(client.Options{
 		URL: s.url(), Logger: slog.New(slog.DiscardHandler), BackoffMin: 20 * time.Millisecond, BackoffMax: time.Second,
-		Token: func(ctx context.Context) (string, error) {
-			select {
-			case <-d.gate:
-				return key, nil
-			case <-ctx.Done():
-				return "", context.Cause(ctx)
-			}
-		},
+		Token: func(ctx context.Context) (string, error) { return key, d.wait(ctx) },
 	})
 	if err != nil {
 		t.Fatal(err)

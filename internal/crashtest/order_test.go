@@ -111,7 +111,7 @@ func TestRefusalInAnOutbox(t *testing.T) {
 		}
 		drafts[n] = d.ID
 	}
-	close(phone.gate)
+	phone.open()
 	eventually(t, patience, "every draft is answered", func() bool {
 		for _, id := range drafts {
 			if d, err := phone.Draft(id); err != nil || d.Status == client.Queued {
