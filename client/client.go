@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,7 +145,7 @@ func (c *Client) load(saved *Saved) error {
 		}
 		c.enqueue(l)
 	}
-	slices.SortFunc(c.busy, func(a, b *lane) int { return int(int64(a.drafts[0].ID) - int64(b.drafts[0].ID)) })
+	slices.SortFunc(c.busy, func(a, b *lane) int { return cmp.Compare(a.oldest(), b.oldest()) })
 	return nil
 }
 

@@ -61,6 +61,14 @@ type draft struct {
 	refused    *Refusal
 }
 
+// oldest is the id of the lane's first draft, 0 if it has none.
+func (l *lane) oldest() uint64 {
+	if len(l.drafts) == 0 {
+		return 0
+	}
+	return l.drafts[0].ID
+}
+
 // lane is the outbox of a conversation, made if there is none. c.mu is held.
 func (c *Client) lane(id parley.ConversationID) *lane {
 	l := c.lanes[id]
@@ -311,7 +319,11 @@ func (c *Client) follow(s *session, l *lane) {
 	}
 	l.plan, l.sent = planNone, 0
 	if p == planRenumber {
-		c.assign(l, l.Stream, l.freed)
+		from := l.freed
+		if len(l.drafts) > 0 { // those in front of the freed number keep theirs
+			from = min(from, l.drafts[0].Number)
+		}
+		c.assign(l, l.Stream, from)
 	}
 }
 

@@ -93,6 +93,27 @@ func TestRefusalInTheMiddleKeepsOrder(t *testing.T) {
 	})
 }
 
+// A refusal for good behind one for now: the draft in front keeps its number.
+func TestRenumberingBeginsBehindWhatIsSentAgain(t *testing.T) {
+	s := newServer(t)
+	d := start(t, testOptions(s, wire.Binary, nil))
+	e := s.greetSynced(7, 1, state(1, 0, 1, 0, 0, 0))
+	d.untilSynced()
+	d.send(room(1), "a")
+	a := e.expectSend(7, 1, "a")
+	b := d.send(room(1), "b")
+	qb := e.expectSend(7, 2, "b")
+	d.send(room(1), "c")
+	qc := e.expectSend(7, 3, "c")
+	e.refuse(a, parley.Overloaded, 0)
+	e.refuse(qb, parley.TooLarge, 0)
+	e.refuse(qc, parley.RetryInOrder, 1)
+	e.sent(e.expectSend(7, 1, "a"), 1)
+	e.sent(e.expectSend(7, 2, "c"), 2)
+	d.untilReceived(room(1), "1:a 2:c")
+	wantErr(t, d.untilStatus(b.ID, Failed), parley.TooLarge)
+}
+
 // The freed number of a refusal is not used again in another session: bytes of
 // the first may still lie at the server, and would be taken behind it.
 func TestFreedNumberIsNotUsedAfterTheConnection(t *testing.T) {
@@ -293,6 +314,30 @@ func (e *remote) expectSendFilling(stream uint64, number uint32, text string, p 
 		}
 		return q.Send != nil && q.Send.Stream == stream && q.Send.Number == number && q.Send.Text == text
 	})
+}
+
+// A lane may be stored whose only draft was refused, before it was given another
+// stream.
+func TestBrokenLaneWithoutDraftsIsOpened(t *testing.T) {
+	s := newServer(t)
+	store := NewMemoryStore()
+	err := store.Apply(&Changes{
+		Meta:  &Meta{User: "ann", Stream: 7, Streams: []parley.StreamID{7}, Incarnation: 1, NextDraft: 2},
+		Lanes: []Lane{{Conversation: room(1), Stream: 7, Next: 5, Broken: true}, {Conversation: room(2), Stream: 7, Next: 2}},
+		Drafts: []Draft{
+			{ID: 1, Conversation: room(2), Stream: 7, Number: 1, Kind: parley.KindText, Body: []byte("x"), Status: Queued},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := start(t, testOptions(s, wire.Binary, store))
+	e := s.greetSynced(8, 1, state(1, 0, 1, 0, 0, 0), state(2, 0, 1, 0, 0, 0))
+	e.sent(e.expectSend(7, 1, "x"), 1)
+	d.untilReceived(room(2), "1:x")
+	d.send(room(1), "y")
+	e.sent(e.expectSend(8, 1, "y"), 1)
+	d.untilReceived(room(1), "1:y")
 }
 
 // The receipt is lost, and the message comes as one of the conversation.

@@ -53,7 +53,7 @@ func (c *Client) pullMore(s *session) {
 // pull reads one part of what a conversation lacks.
 func (c *Client) pull(s *session, v *conversation) {
 	q := &wire.Request{}
-	id := v.ID
+	id, last := v.ID, v.Last
 	missing := ranges(v.Held).missing(parley.SeqRange{From: v.Tail + 1, To: v.Last})
 	jump := false
 	var doubt parley.Seq
@@ -76,7 +76,7 @@ func (c *Client) pull(s *session, v *conversation) {
 			v.pulling = false
 			return
 		}
-		again := c.pulled(v, m, doubt, jump)
+		again := c.pulled(v, m, doubt, jump) || v.Last > last
 		v.pulling = false // only now: what came is not reason enough to ask again
 		if again {
 			c.wantPull(v)

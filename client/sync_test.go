@@ -192,6 +192,20 @@ func TestLongAbsenceLeavesAHole(t *testing.T) {
 	})
 }
 
+// A state that comes while a page is on its way, and whose message does not
+// come, has the rest read too.
+func TestGrowthDuringAPageIsRead(t *testing.T) {
+	s := newServer(t)
+	o := testOptions(s, wire.Binary, nil)
+	o.CatchUpMax = 300
+	start(t, o)
+	e := s.greetSynced(7, 1, state(1, 1000, 1000, 0, 0, 0))
+	q := e.expectHistory(0, 1000, true)
+	e.push(&wire.ServerMessage{State: state(1, 1001, 1001, 0, 0, 0)})
+	e.answer(q, page(1, 801, 1000, 1000))
+	e.expectHistory(0, 1001, true)
+}
+
 // What the user does not see is held all the same: it is no hole.
 func TestWithheldIsNoHole(t *testing.T) {
 	s := newServer(t)
