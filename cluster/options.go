@@ -6,7 +6,8 @@ import "log/slog"
 type Options struct {
 	// Workers is how many requests that may wait are carried out at once: reads
 	// of history, lists, changes of members. More of them read more at once, and
-	// take more from the traffic. Default 8.
+	// take more from the traffic. A fourth of them, one at least, may search for
+	// sends of before at once. Default 8.
 	Workers int
 
 	// QueueMax bounds the requests that wait for a worker. Past it they are

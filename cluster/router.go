@@ -39,8 +39,11 @@ type Router struct {
 	opts    Options
 	service *chat.Service
 
-	workers sync.WaitGroup
-	jobs    chan job
+	workers  sync.WaitGroup
+	jobs     chan job
+	searches chan struct{}   // a place for each search that may run at once
+	context  context.Context // of what workers carry out: done by Close
+	cancel   context.CancelFunc
 
 	jobsMu   sync.Mutex // guards below; never held while waiting
 	stopping bool
@@ -59,10 +62,12 @@ type Router struct {
 // Start.
 func New(sockets Sockets, verify Verify, opts Options) *Router {
 	opts = opts.withDefaults()
-	return &Router{
+	r := &Router{
 		sockets: sockets, verify: verify, opts: opts,
-		jobs: make(chan job, opts.QueueMax),
+		jobs: make(chan job, opts.QueueMax), searches: make(chan struct{}, max(opts.Workers/4, 1)),
 	}
+	r.context, r.cancel = context.WithCancel(context.Background())
+	return r
 }
 
 // Start gives the router its service, and starts the workers.
@@ -73,9 +78,14 @@ func (r *Router) Start(s *chat.Service) {
 	}
 }
 
-// Close answers what waits for a worker, and ends the workers. What comes after
-// is refused with parley.Stopping. The service must still be open: batches that
-// are on their way are answered by it. A second Close returns nil.
+// closeWait is how long Close leaves the workers. A search, or a queue of them,
+// may read for ever.
+const closeWait = time.Second
+
+// Close answers what waits for a worker, and ends the workers. What is not done
+// within a second is cut short, and what comes after refused, with
+// parley.Stopping. The service must still be open: batches that are on their way
+// are answered by it. A second Close returns nil.
 func (r *Router) Close() error {
 	r.jobsMu.Lock()
 	again := r.stopping
@@ -84,6 +94,8 @@ func (r *Router) Close() error {
 		close(r.jobs)
 	}
 	r.jobsMu.Unlock()
+	defer r.cancel()
+	defer time.AfterFunc(closeWait, r.cancel).Stop()
 	r.workers.Wait()
 	return nil
 }

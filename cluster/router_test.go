@@ -185,6 +185,39 @@ func TestOverloadIsSaid(t *testing.T) {
 	}
 }
 
+// A search reads as much as there is: many at once must leave workers for others.
+func TestSearchesAreFew(t *testing.T) {
+	h := open(t, Options{}, chat.Options{}, "ann", "bob")
+	c := h.direct(0, "bob")
+	find := func() *wire.ServerMessage {
+		return h.ask(0, &wire.Request{FindSent: &wire.FindSent{Conversation: c, Stream: 5, Number: 1}})
+	}
+	for range cap(h.router.searches) {
+		h.router.searches <- struct{}{}
+	}
+	wantError(t, find(), parley.Overloaded)
+	<-h.router.searches
+	wantError(t, find(), parley.ResendUnknown)
+	wantError(t, find(), parley.ResendUnknown) // the place was given back
+}
+
+// What a worker reads when the router is closed may be without end.
+func TestCloseCutsShort(t *testing.T) {
+	h := open(t, Options{}, chat.Options{}, "ann", "bob")
+	c := h.direct(0, "bob")
+	h.ask(0, h.text(0, c, 1, "hello"))
+	if err := h.router.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.router.carryOut(h.router.context, job{who: h.users[0], request: &wire.Request{History: &wire.History{Conversation: c}}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("a history was read to its end: %v", err)
+	}
+	if refusal := h.router.refusal(err); refusal.Code != uint32(parley.Stopping) {
+		t.Errorf("answered %v, want %v", refusal, parley.Stopping)
+	}
+}
+
 func TestStoppedRouterRefuses(t *testing.T) {
 	h := open(t, Options{}, chat.Options{}, "ann", "bob")
 	if err := h.router.Close(); err != nil {

@@ -76,7 +76,7 @@ func copyRequest(q *wire.Request) (*wire.Request, error) {
 // work carries out jobs until there are no more.
 func (r *Router) work() {
 	for j := range r.jobs {
-		m, err := r.carryOut(context.Background(), j)
+		m, err := r.carryOut(r.context, j)
 		if err != nil {
 			r.refuse(j.session, j.request.Id, err)
 		} else {
@@ -126,10 +126,18 @@ func (r *Router) receipt(ctx context.Context, who parley.Identity, d *parley.Dra
 	return &wire.ServerMessage{Sent: &wire.Sent{Seq: uint64(first.Seq), At: first.At.UnixMicro()}}, err
 }
 
+// findSent may read all of a conversation, and who asks chooses how often. So
+// only some of the workers search at once, and the others are there for the rest.
 func (r *Router) findSent(ctx context.Context, who parley.Identity, q *wire.FindSent) (*wire.ServerMessage, error) {
 	c, err := conversationOf(q.Conversation)
 	if err != nil {
 		return nil, err
+	}
+	select {
+	case r.searches <- struct{}{}:
+		defer func() { <-r.searches }()
+	default:
+		return nil, fmt.Errorf("%w: %d searches at once", parley.Overloaded, cap(r.searches))
 	}
 	m, err := r.service.Sent(ctx, who, c, parley.StreamID(q.Stream), parley.Number(q.Number))
 	return &wire.ServerMessage{Sent: &wire.Sent{Seq: uint64(m.Seq), At: m.At.UnixMicro()}}, err
