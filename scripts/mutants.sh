@@ -14,6 +14,7 @@ faults() {
 		linked-again             engine        TestOneState
 		replay-skipped           engine        TestOneState
 		ack-before-write         wal           TestPowerCut
+		ack-before-write         internal/crashtest  TestFailedWrites      PARLEY_TAGS=mutants
 		dir-sync-forgotten       wal           TestPowerCut
 		dir-sync-forgotten       engine        TestCrash
 		epoch-reused             wal           TestTornWrite

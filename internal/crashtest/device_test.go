@@ -2,7 +2,6 @@ package crashtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -230,13 +229,4 @@ func (l *line) texts(id parley.ConversationID) (texts []string) {
 		}
 		from = p.To + 1
 	}
-}
-
-// closedWith reads to the end of the connection, and returns how it was closed.
-func (l *line) closedWith() (wire.CloseCode, error) {
-	_, err := l.read(func(*wire.ServerMessage) bool { return false })
-	if closed, ok := errors.AsType[*client.CloseError](err); ok {
-		return closed.Code, nil
-	}
-	return 0, err
 }

@@ -19,6 +19,7 @@ import (
 // returned, and so nothing from the failed one on. The server exits with 1, and
 // when it comes back on a sound disk, what it had acknowledged is there.
 func TestFailedWrites(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Fatal("strace is missing; run: make tools")
 	}

@@ -35,7 +35,6 @@ func newWatcher() *watcher {
 const tracedCalls = "openat,write,writev,sendto,sendmsg,pwrite64,pwritev,pwritev2,fsync,fdatasync"
 
 var (
-	traced   = regexp.MustCompile(`^(\d+) +(.*)$`)
 	leaving  = regexp.MustCompile(`^(write|writev|sendto|sendmsg)\(`)
 	opened   = regexp.MustCompile(`^openat\(.*\) += (\d+)$`)
 	onFile   = regexp.MustCompile(`^(pwrite64|pwritev|pwritev2|fsync|fdatasync)\((\d+)`)
@@ -50,11 +49,8 @@ func (w *watcher) read(r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 256<<20)
 	for lines.Scan() {
-		m := traced.FindStringSubmatch(lines.Text())
-		if m == nil {
-			continue
-		}
-		if err := w.line(m[1], m[2]); err != nil {
+		thread, text, _ := strings.Cut(lines.Text(), " ")
+		if err := w.line(thread, strings.TrimLeft(text, " ")); err != nil {
 			return err
 		}
 	}
