@@ -14,6 +14,11 @@ type Options struct {
 	// refused with parley.Overloaded. Default 1024.
 	QueueMax int
 
+	// UserQueueMax bounds how many of those are one user's, so that nobody fills
+	// the queue for all. Past it his are refused with parley.Overloaded. Default
+	// 128.
+	UserQueueMax int
+
 	// SubmissionsMax bounds the batches of sends and acknowledgements on their
 	// way through the log: at most one for each read of a socket. Past it they
 	// are refused with parley.Overloaded. Default 16384.
@@ -38,6 +43,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.QueueMax == 0 {
 		o.QueueMax = 1024
+	}
+	if o.UserQueueMax == 0 {
+		o.UserQueueMax = 128
 	}
 	if o.SubmissionsMax == 0 {
 		o.SubmissionsMax = 16384

@@ -45,7 +45,8 @@ type Router struct {
 	context  context.Context // of what workers carry out: done by Close
 	cancel   context.CancelFunc
 
-	jobsMu   sync.Mutex // guards below; never held while waiting
+	jobsMu   sync.Mutex            // guards below; never held while waiting
+	queued   map[parley.UserID]int // jobs of each user in the queue
 	stopping bool
 
 	poolMu sync.Mutex // guards below
@@ -64,7 +65,7 @@ func New(sockets Sockets, verify Verify, opts Options) *Router {
 	opts = opts.withDefaults()
 	r := &Router{
 		sockets: sockets, verify: verify, opts: opts,
-		jobs: make(chan job, opts.QueueMax), searches: make(chan struct{}, max(opts.Workers/4, 1)),
+		queued: make(map[parley.UserID]int), jobs: make(chan job, opts.QueueMax), searches: make(chan struct{}, max(opts.Workers/4, 1)),
 	}
 	r.context, r.cancel = context.WithCancel(context.Background())
 	return r

@@ -283,3 +283,32 @@ func TestBadTokenIsRefused(t *testing.T) {
 		t.Fatalf("err = %v", err)
 	}
 }
+
+// One user's requests do not fill the queue for the others.
+func TestQueueIsShared(t *testing.T) {
+	h := open(t, Options{Workers: 1, QueueMax: 64, UserQueueMax: 8}, chat.Options{}, "ann", "bob")
+	room := h.direct(0, "bob")
+	var flood []*wire.Request
+	for i := range uint32(500) {
+		flood = append(flood, &wire.Request{Id: 1000 + i, History: &wire.History{Conversation: room}})
+	}
+	h.router.Submit(1, h.users[0], flood)
+	if m := h.ask(1, &wire.Request{Sync: &wire.Sync{}}); m.SyncPage == nil {
+		t.Fatalf("another user is answered %v", m)
+	}
+	h.sockets.await(t, 1, func(told []*wire.ServerMessage) bool {
+		answers := 0
+		for _, m := range told {
+			if m.ReplyTo >= 1000 {
+				answers++
+			}
+		}
+		return answers == len(flood)
+	})
+	if s := h.router.Stats(); s.OverloadedUsers == 0 || s.OverloadedQueue != 0 {
+		t.Fatalf("stats = %+v", s)
+	}
+	if n := len(h.router.queued); n != 0 {
+		t.Fatalf("%d users are still counted", n)
+	}
+}

@@ -5,6 +5,7 @@ import "sync/atomic"
 type counters struct {
 	requests, refused, delivered           atomic.Uint64
 	overloadedSubmissions, overloadedQueue atomic.Uint64
+	overloadedUsers                        atomic.Uint64
 	repeats, failed                        atomic.Uint64
 }
 
@@ -18,6 +19,7 @@ type Stats struct {
 
 	OverloadedSubmissions uint64 // requests refused at SubmissionsMax
 	OverloadedQueue       uint64 // requests refused at QueueMax
+	OverloadedUsers       uint64 // requests refused at UserQueueMax
 
 	Submissions, SubmissionsMax int // on their way through the log
 	Queue, QueueMax             int // requests that wait for a worker
@@ -34,7 +36,8 @@ func (r *Router) Stats() Stats {
 		Requests: c.requests.Load(), Refused: c.refused.Load(), Repeats: c.repeats.Load(),
 		Failed: c.failed.Load(), Delivered: c.delivered.Load(),
 		OverloadedSubmissions: c.overloadedSubmissions.Load(), OverloadedQueue: c.overloadedQueue.Load(),
-		Submissions: live, SubmissionsMax: r.opts.SubmissionsMax,
+		OverloadedUsers: c.overloadedUsers.Load(),
+		Submissions:     live, SubmissionsMax: r.opts.SubmissionsMax,
 		Queue: len(r.jobs), QueueMax: r.opts.QueueMax, Workers: r.opts.Workers,
 	}
 }

@@ -50,12 +50,26 @@ func (r *Router) enqueue(j job) error {
 	if r.stopping {
 		return parley.Stopping
 	}
+	if r.queued[j.who.User] >= r.opts.UserQueueMax {
+		r.counters.overloadedUsers.Add(1)
+		return parley.Overloaded
+	}
 	select {
 	case r.jobs <- j:
+		r.queued[j.who.User]++
 		return nil
 	default:
 		r.counters.overloadedQueue.Add(1)
 		return parley.Overloaded
+	}
+}
+
+// dequeued counts a job that a worker has taken.
+func (r *Router) dequeued(u parley.UserID) {
+	r.jobsMu.Lock()
+	defer r.jobsMu.Unlock()
+	if r.queued[u]--; r.queued[u] == 0 {
+		delete(r.queued, u)
 	}
 }
 
@@ -76,6 +90,7 @@ func copyRequest(q *wire.Request) (*wire.Request, error) {
 // work carries out jobs until there are no more.
 func (r *Router) work() {
 	for j := range r.jobs {
+		r.dequeued(j.who.User)
 		m, err := r.carryOut(r.context, j)
 		if err != nil {
 			r.refuse(j.session, j.request.Id, err)

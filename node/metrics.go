@@ -81,6 +81,7 @@ var exported = []metric{
 	counter("parley_cluster_delivered_total", "Events that somebody online was told of.", func(s *Stats) uint64 { return s.Cluster.Delivered }),
 	counter("parley_cluster_overloaded_submissions_total", "Requests refused: too many batches on their way.", func(s *Stats) uint64 { return s.Cluster.OverloadedSubmissions }),
 	counter("parley_cluster_overloaded_queue_total", "Requests refused: too many wait for a worker.", func(s *Stats) uint64 { return s.Cluster.OverloadedQueue }),
+	counter("parley_cluster_overloaded_users_total", "Requests refused: too many of the user wait for a worker.", func(s *Stats) uint64 { return s.Cluster.OverloadedUsers }),
 	level("parley_cluster_submissions", "Batches on their way through the log.", func(s *Stats) int { return s.Cluster.Submissions }),
 	level("parley_cluster_submissions_max", "Batches that may be on their way.", func(s *Stats) int { return s.Cluster.SubmissionsMax }),
 	level("parley_cluster_queue", "Requests that wait for a worker.", func(s *Stats) int { return s.Cluster.Queue }),

@@ -30,7 +30,7 @@ const (
 
 	// Fix the client.
 	CloseBadMessage      CloseCode = 4200 // a payload that is no row of valid messages
-	CloseTooManyRequests CloseCode = 4201 // more unanswered at once than Welcome allows
+	CloseTooManyRequests CloseCode = 4201 // refusals for too many requests were not heeded
 	CloseReplaced        CloseCode = 4202 // another connection uses the same stream
 
 	// Log in again.
