@@ -23,6 +23,7 @@ var layers = map[string][]string{
 	"":                   {},
 	"internal/invariant": {},
 	"internal/mutant":    {},
+	"internal/leak":      {},
 	"wal":                {},
 	"tiering/segment":    {},
 	"wire":               {},
@@ -115,7 +116,7 @@ func checkImports(t *testing.T, file string) error {
 func checkImport(t *testing.T, file, pkg, imported string, allowed []string) {
 	if own, ok := strings.CutPrefix(imported, module); ok {
 		own = strings.TrimPrefix(own, "/")
-		if own == "" || own == "internal/invariant" || own == "internal/mutant" || own == pkg || slices.Contains(allowed, own) {
+		if own == "" || own == "internal/invariant" || own == "internal/mutant" || own == "internal/leak" || own == pkg || slices.Contains(allowed, own) {
 			return
 		}
 		t.Errorf("%s imports %s: %q may import only %v", file, imported, pkg, allowed)

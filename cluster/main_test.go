@@ -3,13 +3,9 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,38 +16,13 @@ import (
 	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/chat"
 	"github.com/parleychat/parley/engine"
+	"github.com/parleychat/parley/internal/leak"
 	"github.com/parleychat/parley/wire"
 )
 
 // TestMain fails when a test has left a goroutine of ours, or of the store,
 // behind.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if left := leftGoroutines(); left != "" && code == 0 {
-		fmt.Fprintf(os.Stderr, "goroutines left behind:\n\n%s\n", left)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func leftGoroutines() string {
-	var ours []string
-	for range 500 {
-		stacks := make([]byte, 4<<20)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		ours = ours[:0]
-		for i, s := range strings.Split(string(stacks), "\n\n") {
-			if i > 0 && (strings.Contains(s, "parleychat/parley") || strings.Contains(s, "cockroachdb/pebble")) {
-				ours = append(ours, s)
-			}
-		}
-		if len(ours) == 0 {
-			return ""
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return strings.Join(ours, "\n\n")
-}
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // sockets records what sessions are told. Session n is the n-th of online, who
 // may be there several times.

@@ -4,50 +4,17 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/parleychat/parley"
+	"github.com/parleychat/parley/internal/leak"
 	"github.com/parleychat/parley/wire"
 )
 
 // TestMain fails when a test has left a goroutine of ours, or of nbio, behind.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if left := leftGoroutines(); left != "" && code == 0 {
-		fmt.Fprintf(os.Stderr, "goroutines left behind:\n\n%s\n", left)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// leftGoroutines gives those that are ending five seconds to do so.
-func leftGoroutines() string {
-	var left string
-	for range 500 {
-		if left = ourGoroutines(); left == "" {
-			return ""
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return left
-}
-
-func ourGoroutines() string {
-	stacks := make([]byte, 4<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	var ours []string
-	for i, s := range strings.Split(string(stacks), "\n\n") {
-		if i > 0 && (strings.Contains(s, "parleychat/parley") || strings.Contains(s, "lesismal/nbio")) {
-			ours = append(ours, s)
-		}
-	}
-	return strings.Join(ours, "\n\n")
-}
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // user is the id of a user of tests.
 func user(name string) parley.UserID {

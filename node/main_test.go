@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parleychat/parley/client"
+	"github.com/parleychat/parley/internal/leak"
 	"github.com/parleychat/parley/wire"
 )
 
@@ -25,30 +24,7 @@ import (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
-	if left := leftGoroutines(); left != "" && code == 0 {
-		fmt.Fprintf(os.Stderr, "goroutines left behind:\n\n%s\n", left)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func leftGoroutines() string {
-	var ours []string
-	for range 500 {
-		stacks := make([]byte, 4<<20)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		ours = ours[:0]
-		for i, s := range strings.Split(string(stacks), "\n\n") {
-			if i > 0 && (strings.Contains(s, "parleychat/parley") || strings.Contains(s, "lesismal/nbio") || strings.Contains(s, "cockroachdb/pebble")) {
-				ours = append(ours, s)
-			}
-		}
-		if len(ours) == 0 {
-			return ""
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return strings.Join(ours, "\n\n")
+	os.Exit(leak.Check(code))
 }
 
 // late is when a test gives up.

@@ -6,12 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/parleychat/parley/internal/leak"
 )
 
 // patience is when a test gives up on what must come. It is generous: several of
@@ -30,31 +30,9 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
-	if left := leftGoroutines(); left != "" && code == 0 {
-		fmt.Fprintf(os.Stderr, "goroutines left behind:\n\n%s\n", left)
-		code = 1
-	}
+	code = leak.Check(code)
 	_ = os.RemoveAll(binaries)
 	os.Exit(code)
-}
-
-func leftGoroutines() string {
-	var ours []string
-	for range 500 {
-		stacks := make([]byte, 4<<20)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		ours = ours[:0]
-		for i, s := range strings.Split(string(stacks), "\n\n") {
-			if i > 0 && strings.Contains(s, "parleychat/parley") {
-				ours = append(ours, s)
-			}
-		}
-		if len(ours) == 0 {
-			return ""
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return strings.Join(ours, "\n\n")
 }
 
 // ordinary is the binary as users have it; PARLEY_TAGS adds build tags. It is built
