@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -55,7 +54,6 @@ failed: nothing that was acknowledged is lost by that.`,
 
 func serve(cmd *cobra.Command, c node.Config) error {
 	raiseDescriptors()
-	addProcessors()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() {
@@ -76,20 +74,6 @@ func serve(cmd *cobra.Command, c node.Config) error {
 		slog.Warn("nobody reads standard output", "err", err)
 	}
 	return n.Run(ctx)
-}
-
-// blockers are the goroutines that are mostly inside a system call: the poller,
-// which waits for sockets, and the committer, which waits for the disk.
-const blockers = 2
-
-// addProcessors gives each of the blockers a processor of Go's besides those of
-// the machine: one keeps its processor through a short call, and what it woke
-// before would wait for it. On two cores that is the difference between 15 and 10
-// ms at the 99th percentile beside a busy neighbour. GOMAXPROCS, where set, holds.
-func addProcessors() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + blockers)
-	}
 }
 
 // raiseDescriptors takes as many as the process may have: each session is one.
