@@ -20,6 +20,7 @@ tools: ## install what the tests need and this machine lacks
 .PHONY: test
 test: tools vet generate-check ## pass the tests, as CI does
 	$(GO) test -race ./...
+	$(GO) test -count=1 -run 'Alloc|IdleSession|Newest' ./wal ./engine ./chat ./cluster ./gateway ./wire ./client ./bench # the race detector allocates
 	$(GO) test -count=1 ./internal/sim # without the race detector there is time for 200 seeds
 	cd web/webtest && $(GO) test -count=1 ./... # the page, in a browser
 	scripts/mutants.sh

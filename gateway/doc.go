@@ -5,9 +5,9 @@
 //	err := server.Start(backend)
 //	http.Handle("/ws", server)
 //
-//	server.Reply(session, reply)          // the backend's answers and pushes,
-//	server.Push(members, stream, message) // from any goroutine,
-//	server.Flush()                        // written when its batch ends
+//	server.Reply(session, reply)           // the backend's answers and pushes,
+//	server.Push(members, session, message) // from any goroutine, to all but one,
+//	server.Flush()                         // written when its batch ends
 //
 // The route of a connection: net/http reads the handshake, and ServeHTTP judges
 // it and takes the connection over. From then on it lives in nbio's poller,
