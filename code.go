@@ -33,6 +33,7 @@ const (
 
 	// Log in again.
 	BadToken Code = 3001
+	Revoked  Code = 3002 // the device, or the token, was shut out by its user
 )
 
 var codeNames = map[Code]string{
@@ -41,7 +42,7 @@ var codeNames = map[Code]string{
 	NotMember: "not_member", NotAllowed: "not_allowed", TooLarge: "too_large",
 	BadRequest: "bad_request", NumberReused: "number_reused", AlreadyExists: "already_exists",
 	GroupFull: "group_full", UnknownUser: "unknown_user", Unsupported: "unsupported",
-	BadToken: "bad_token",
+	BadToken: "bad_token", Revoked: "revoked",
 }
 
 // String is the code's name on the wire.

@@ -12,6 +12,7 @@ const (
 	EventRemoved EventType = 3 // From removed Users
 	EventLeft    EventType = 4 // From left
 	EventRole    EventType = 5 // From gave Users the Role
+	EventRenamed EventType = 6 // From named it Title
 )
 
 // Event is what a message of KindSystem tells.

@@ -27,6 +27,10 @@ type ConversationID [16]byte
 // user's row alone.
 type UserID [16]byte
 
+// DeviceID names one device of a user: random, made by the client and kept with
+// its outbox. The zero id stands for the clients that name none.
+type DeviceID [16]byte
+
 // PartitionID names conversations that share one order of commands.
 type PartitionID uint16
 
@@ -45,6 +49,12 @@ func (id ConversationID) String() string { return uuidString(id) }
 
 // String is the id as 8-4-4-4-12 hexadecimal digits.
 func (id UserID) String() string { return uuidString(id) }
+
+// String is the id as 8-4-4-4-12 hexadecimal digits.
+func (id DeviceID) String() string { return uuidString(id) }
+
+// IsZero reports whether the id stands for the clients that name none.
+func (id DeviceID) IsZero() bool { return id == DeviceID{} }
 
 // IsZero reports whether the id names nothing.
 func (id ConversationID) IsZero() bool { return id == ConversationID{} }

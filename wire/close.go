@@ -36,6 +36,7 @@ const (
 	// Log in again.
 	CloseBadToken CloseCode = 4300
 	CloseExpired  CloseCode = 4301
+	CloseRevoked  CloseCode = 4302 // the device, or the token, was shut out by its user
 )
 
 var closeNames = map[CloseCode]string{
@@ -44,7 +45,7 @@ var closeNames = map[CloseCode]string{
 	ClosePolicy: "policy", CloseTooLarge: "too_large", CloseInternal: "internal_error",
 	CloseGoingAway: "going_away", CloseSlow: "slow", CloseOverloaded: "overloaded",
 	CloseBadMessage: "bad_message", CloseTooManyRequests: "too_many_requests", CloseReplaced: "replaced",
-	CloseBadToken: "bad_token", CloseExpired: "expired",
+	CloseBadToken: "bad_token", CloseExpired: "expired", CloseRevoked: "revoked",
 }
 
 // String is the code's name.

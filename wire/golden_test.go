@@ -13,7 +13,10 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew")
 
-var conversation = []byte("0123456789abcdef")
+var (
+	conversation = []byte("0123456789abcdef")
+	device       = []byte("device-of-ann-01")
+)
 
 const (
 	stream = 0x6543210089abcdef
@@ -45,6 +48,18 @@ func requests() map[string]*Request {
 		"prefer_reset": {Id: 10, Prefer: &Prefer{Conversation: conversation, MuteUntil: proto.Int64(0), MarkUnread: proto.Bool(false)}},
 		"get_state":    {Id: 11, State: &GetState{Conversation: conversation}},
 		"find_sent":    {Id: 12, FindSent: &FindSent{Conversation: conversation, Stream: stream, Number: 7}},
+		"rename":       {Id: 13, Rename: &Rename{Conversation: conversation, Title: "the other team"}},
+		"get_presence": {Id: 14, Presence: &GetPresence{Users: []string{"bob", "cem"}}},
+		"watch":        {Id: 15, Watch: &Watch{Conversations: [][]byte{conversation, []byte("fedcba9876543210")}}},
+		"typing":       {Id: 16, Typing: &Typing{Conversation: conversation, Active: true}},
+		"list_devices": {Id: 17, Devices: &ListDevices{}},
+		"revoke_device": {Id: 18, RevokeDevice: &RevokeDevice{
+			Device: device,
+		}},
+		"get_profiles": {Id: 19, Profiles: &GetProfiles{Users: []string{"bob", "cem"}}},
+		"set_profile": {Id: 20, SetProfile: &SetProfile{
+			Name: proto.String("Ann Änder"), Picture: proto.String("https://example.com/ann.png"), LastSeenTo: Audience_AUDIENCE_NOBODY.Enum(),
+		}},
 	}
 }
 
@@ -56,7 +71,7 @@ func textMessage() *Message {
 }
 
 func member() *Member {
-	return &Member{User: "bob", Role: Role_ROLE_OWNER, Delivered: 42, Read: 41}
+	return &Member{User: "bob", Role: Role_ROLE_OWNER, Delivered: 42, Read: 41, Name: "Bob", Picture: "https://example.com/bob.png"}
 }
 
 func state() *State {
@@ -98,9 +113,25 @@ func serverMessages() map[string]*ServerMessage {
 		"marks": {Marks: &MarksChanged{Conversation: conversation, Version: 100, User: "bob", Delivered: 42, Read: 41}},
 		"welcome": {Welcome: &Welcome{
 			User: "ann", Stream: stream, Incarnation: stream + 1, HeartbeatMs: 30000, BodyMax: 16384, FrameMax: 65536, RequestsMax: 1024,
+			Device: device, TokenExpiresInMs: 3600000,
 		}},
-		"check":      {Check: &Check{Pushes: 12345}},
-		"going_away": {GoingAway: &GoingAway{RetryAfterMs: 1500}},
+		"message_renamed": {Message: &Message{
+			Conversation: conversation, Seq: 2, From: "ann", Kind: Kind_KIND_SYSTEM,
+			Event: &Event{Type: EventType_EVENT_RENAMED, Title: "the other team"},
+		}},
+		"presences": {ReplyTo: 8, Presences: &Presences{Degraded: true, Presences: []*Presence{
+			{User: "bob", Online: true}, {User: "cem", LastSeen: at}, {User: "dan", Hidden: true},
+		}}},
+		"devices": {ReplyTo: 9, Devices: &Devices{Devices: []*Device{
+			{Device: device, Name: "Ann's phone", Platform: "Android", Created: at, LastSeen: at + 1, Online: true, Current: true},
+		}}},
+		"profiles": {ReplyTo: 10, Profiles: &Profiles{Profiles: []*Profile{
+			{User: "ann", Name: "Ann Änder", Picture: "https://example.com/ann.png", LastSeenTo: Audience_AUDIENCE_EVERYBODY},
+		}}},
+		"typing":         {Typing: &Typing{Conversation: conversation, User: "bob", Active: true}},
+		"token_expiring": {TokenExpiring: &TokenExpiring{ExpiresInMs: 60000}},
+		"check":          {Check: &Check{Pushes: 12345}},
+		"going_away":     {GoingAway: &GoingAway{RetryAfterMs: 1500}},
 	}
 }
 
@@ -213,10 +244,15 @@ func TestEnumsAreTheVocabulary(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]int32{
-		"EVENT_CREATED": 1, "EVENT_ADDED": 2, "EVENT_REMOVED": 3, "EVENT_LEFT": 4, "EVENT_ROLE": 5,
+		"EVENT_CREATED": 1, "EVENT_ADDED": 2, "EVENT_REMOVED": 3, "EVENT_LEFT": 4, "EVENT_ROLE": 5, "EVENT_RENAMED": 6,
 	} {
 		if EventType_value[name] != want {
 			t.Errorf("%s = %d, want %d", name, EventType_value[name], want)
+		}
+	}
+	for name, want := range map[string]int32{"AUDIENCE_SHARED": 0, "AUDIENCE_EVERYBODY": 1, "AUDIENCE_NOBODY": 2} {
+		if Audience_value[name] != want {
+			t.Errorf("%s = %d, want %d", name, Audience_value[name], want)
 		}
 	}
 	for name, want := range map[string]int32{"CONVERSATION_DIRECT": 1, "CONVERSATION_GROUP": 2} {

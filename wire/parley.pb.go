@@ -157,6 +157,56 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 	return file_wire_parley_proto_rawDescGZIP(), []int{1}
 }
 
+// Audience is who is shown something.
+type Audience int32
+
+const (
+	Audience_AUDIENCE_SHARED    Audience = 0 // who shares a conversation with the user
+	Audience_AUDIENCE_EVERYBODY Audience = 1
+	Audience_AUDIENCE_NOBODY    Audience = 2
+)
+
+// Enum value maps for Audience.
+var (
+	Audience_name = map[int32]string{
+		0: "AUDIENCE_SHARED",
+		1: "AUDIENCE_EVERYBODY",
+		2: "AUDIENCE_NOBODY",
+	}
+	Audience_value = map[string]int32{
+		"AUDIENCE_SHARED":    0,
+		"AUDIENCE_EVERYBODY": 1,
+		"AUDIENCE_NOBODY":    2,
+	}
+)
+
+func (x Audience) Enum() *Audience {
+	p := new(Audience)
+	*p = x
+	return p
+}
+
+func (x Audience) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Audience) Descriptor() protoreflect.EnumDescriptor {
+	return file_wire_parley_proto_enumTypes[2].Descriptor()
+}
+
+func (Audience) Type() protoreflect.EnumType {
+	return &file_wire_parley_proto_enumTypes[2]
+}
+
+func (x Audience) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Audience.Descriptor instead.
+func (Audience) EnumDescriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{2}
+}
+
 type EventType int32
 
 const (
@@ -166,6 +216,7 @@ const (
 	EventType_EVENT_REMOVED     EventType = 3 // from removed users
 	EventType_EVENT_LEFT        EventType = 4 // from left
 	EventType_EVENT_ROLE        EventType = 5 // from gave users the role
+	EventType_EVENT_RENAMED     EventType = 6 // from named it title
 )
 
 // Enum value maps for EventType.
@@ -177,6 +228,7 @@ var (
 		3: "EVENT_REMOVED",
 		4: "EVENT_LEFT",
 		5: "EVENT_ROLE",
+		6: "EVENT_RENAMED",
 	}
 	EventType_value = map[string]int32{
 		"EVENT_UNSPECIFIED": 0,
@@ -185,6 +237,7 @@ var (
 		"EVENT_REMOVED":     3,
 		"EVENT_LEFT":        4,
 		"EVENT_ROLE":        5,
+		"EVENT_RENAMED":     6,
 	}
 )
 
@@ -199,11 +252,11 @@ func (x EventType) String() string {
 }
 
 func (EventType) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_parley_proto_enumTypes[2].Descriptor()
+	return file_wire_parley_proto_enumTypes[3].Descriptor()
 }
 
 func (EventType) Type() protoreflect.EnumType {
-	return &file_wire_parley_proto_enumTypes[2]
+	return &file_wire_parley_proto_enumTypes[3]
 }
 
 func (x EventType) Number() protoreflect.EnumNumber {
@@ -212,7 +265,7 @@ func (x EventType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventType.Descriptor instead.
 func (EventType) EnumDescriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{2}
+	return file_wire_parley_proto_rawDescGZIP(), []int{3}
 }
 
 type ConversationKind int32
@@ -248,11 +301,11 @@ func (x ConversationKind) String() string {
 }
 
 func (ConversationKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_parley_proto_enumTypes[3].Descriptor()
+	return file_wire_parley_proto_enumTypes[4].Descriptor()
 }
 
 func (ConversationKind) Type() protoreflect.EnumType {
-	return &file_wire_parley_proto_enumTypes[3]
+	return &file_wire_parley_proto_enumTypes[4]
 }
 
 func (x ConversationKind) Number() protoreflect.EnumNumber {
@@ -261,7 +314,7 @@ func (x ConversationKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ConversationKind.Descriptor instead.
 func (ConversationKind) EnumDescriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{3}
+	return file_wire_parley_proto_rawDescGZIP(), []int{4}
 }
 
 type Withheld_Reason int32
@@ -294,11 +347,11 @@ func (x Withheld_Reason) String() string {
 }
 
 func (Withheld_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_parley_proto_enumTypes[4].Descriptor()
+	return file_wire_parley_proto_enumTypes[5].Descriptor()
 }
 
 func (Withheld_Reason) Type() protoreflect.EnumType {
-	return &file_wire_parley_proto_enumTypes[4]
+	return &file_wire_parley_proto_enumTypes[5]
 }
 
 func (x Withheld_Reason) Number() protoreflect.EnumNumber {
@@ -307,7 +360,7 @@ func (x Withheld_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Withheld_Reason.Descriptor instead.
 func (Withheld_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{22, 0}
+	return file_wire_parley_proto_rawDescGZIP(), []int{30, 0}
 }
 
 // Request asks for one thing. Its id comes back in the reply; with id 0 only a
@@ -326,6 +379,14 @@ type Request struct {
 	Prefer        *Prefer                `protobuf:"bytes,10,opt,name=prefer,proto3" json:"prefer,omitempty"`
 	State         *GetState              `protobuf:"bytes,11,opt,name=state,proto3" json:"state,omitempty"`
 	FindSent      *FindSent              `protobuf:"bytes,12,opt,name=find_sent,json=findSent,proto3" json:"find_sent,omitempty"`
+	Rename        *Rename                `protobuf:"bytes,13,opt,name=rename,proto3" json:"rename,omitempty"`
+	Presence      *GetPresence           `protobuf:"bytes,14,opt,name=presence,proto3" json:"presence,omitempty"`
+	Watch         *Watch                 `protobuf:"bytes,15,opt,name=watch,proto3" json:"watch,omitempty"`
+	Typing        *Typing                `protobuf:"bytes,16,opt,name=typing,proto3" json:"typing,omitempty"`
+	Devices       *ListDevices           `protobuf:"bytes,17,opt,name=devices,proto3" json:"devices,omitempty"`
+	RevokeDevice  *RevokeDevice          `protobuf:"bytes,18,opt,name=revoke_device,json=revokeDevice,proto3" json:"revoke_device,omitempty"`
+	Profiles      *GetProfiles           `protobuf:"bytes,19,opt,name=profiles,proto3" json:"profiles,omitempty"`
+	SetProfile    *SetProfile            `protobuf:"bytes,20,opt,name=set_profile,json=setProfile,proto3" json:"set_profile,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -440,6 +501,62 @@ func (x *Request) GetState() *GetState {
 func (x *Request) GetFindSent() *FindSent {
 	if x != nil {
 		return x.FindSent
+	}
+	return nil
+}
+
+func (x *Request) GetRename() *Rename {
+	if x != nil {
+		return x.Rename
+	}
+	return nil
+}
+
+func (x *Request) GetPresence() *GetPresence {
+	if x != nil {
+		return x.Presence
+	}
+	return nil
+}
+
+func (x *Request) GetWatch() *Watch {
+	if x != nil {
+		return x.Watch
+	}
+	return nil
+}
+
+func (x *Request) GetTyping() *Typing {
+	if x != nil {
+		return x.Typing
+	}
+	return nil
+}
+
+func (x *Request) GetDevices() *ListDevices {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+func (x *Request) GetRevokeDevice() *RevokeDevice {
+	if x != nil {
+		return x.RevokeDevice
+	}
+	return nil
+}
+
+func (x *Request) GetProfiles() *GetProfiles {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
+func (x *Request) GetSetProfile() *SetProfile {
+	if x != nil {
+		return x.SetProfile
 	}
 	return nil
 }
@@ -1171,34 +1288,441 @@ func (x *FindSent) GetNumber() uint32 {
 	return 0
 }
 
+// Rename gives a group another title. The reply is Done.
+type Rename struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Conversation  []byte                 `protobuf:"bytes,1,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rename) Reset() {
+	*x = Rename{}
+	mi := &file_wire_parley_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rename) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rename) ProtoMessage() {}
+
+func (x *Rename) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rename.ProtoReflect.Descriptor instead.
+func (*Rename) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Rename) GetConversation() []byte {
+	if x != nil {
+		return x.Conversation
+	}
+	return nil
+}
+
+func (x *Rename) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+// GetPresence asks who of up to 200 users is online. The reply is Presences.
+type GetPresence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []string               `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPresence) Reset() {
+	*x = GetPresence{}
+	mi := &file_wire_parley_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPresence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPresence) ProtoMessage() {}
+
+func (x *GetPresence) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPresence.ProtoReflect.Descriptor instead.
+func (*GetPresence) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetPresence) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+// Watch names the conversations that are open on the device, up to 8, in place
+// of those named before. The reply is Presences, of their members; from then on
+// Presences and Typing come for them, as hints: at once, and perhaps never. Of a
+// large conversation it is the first 200 members.
+type Watch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Conversations [][]byte               `protobuf:"bytes,1,rep,name=conversations,proto3" json:"conversations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Watch) Reset() {
+	*x = Watch{}
+	mi := &file_wire_parley_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Watch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Watch) ProtoMessage() {}
+
+func (x *Watch) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Watch.ProtoReflect.Descriptor instead.
+func (*Watch) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Watch) GetConversations() [][]byte {
+	if x != nil {
+		return x.Conversations
+	}
+	return nil
+}
+
+// Typing says that the user writes, or that he stopped. It is told to who
+// watches the conversation, and kept nowhere. The reply is Done. As a hint from
+// the server it names the user.
+type Typing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Conversation  []byte                 `protobuf:"bytes,1,opt,name=conversation,proto3" json:"conversation,omitempty"`
+	Active        bool                   `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
+	User          string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"` // set by the server
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Typing) Reset() {
+	*x = Typing{}
+	mi := &file_wire_parley_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Typing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Typing) ProtoMessage() {}
+
+func (x *Typing) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Typing.ProtoReflect.Descriptor instead.
+func (*Typing) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Typing) GetConversation() []byte {
+	if x != nil {
+		return x.Conversation
+	}
+	return nil
+}
+
+func (x *Typing) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *Typing) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+// ListDevices asks for the user's own devices. The reply is Devices.
+type ListDevices struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDevices) Reset() {
+	*x = ListDevices{}
+	mi := &file_wire_parley_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDevices) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDevices) ProtoMessage() {}
+
+func (x *ListDevices) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDevices.ProtoReflect.Descriptor instead.
+func (*ListDevices) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{17}
+}
+
+// RevokeDevice ends the sockets of one of the user's devices, and keeps it and
+// the token that it used out. An empty device stands for the clients that name
+// none. The reply is Done.
+type RevokeDevice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Device        []byte                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeDevice) Reset() {
+	*x = RevokeDevice{}
+	mi := &file_wire_parley_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeDevice) ProtoMessage() {}
+
+func (x *RevokeDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeDevice.ProtoReflect.Descriptor instead.
+func (*RevokeDevice) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RevokeDevice) GetDevice() []byte {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+// GetProfiles asks for the profiles of up to 200 users. The reply is Profiles.
+type GetProfiles struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []string               `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProfiles) Reset() {
+	*x = GetProfiles{}
+	mi := &file_wire_parley_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProfiles) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProfiles) ProtoMessage() {}
+
+func (x *GetProfiles) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProfiles.ProtoReflect.Descriptor instead.
+func (*GetProfiles) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetProfiles) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+// SetProfile changes what others see of the user. The reply is Profiles, with
+// his own.
+type SetProfile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`       // up to 100 bytes; empty is none
+	Picture       *string                `protobuf:"bytes,2,opt,name=picture,proto3,oneof" json:"picture,omitempty"` // a reference of up to 512 bytes; empty is none
+	LastSeenTo    *Audience              `protobuf:"varint,3,opt,name=last_seen_to,json=lastSeenTo,proto3,enum=parley.v1.Audience,oneof" json:"last_seen_to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetProfile) Reset() {
+	*x = SetProfile{}
+	mi := &file_wire_parley_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetProfile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetProfile) ProtoMessage() {}
+
+func (x *SetProfile) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetProfile.ProtoReflect.Descriptor instead.
+func (*SetProfile) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SetProfile) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *SetProfile) GetPicture() string {
+	if x != nil && x.Picture != nil {
+		return *x.Picture
+	}
+	return ""
+}
+
+func (x *SetProfile) GetLastSeenTo() Audience {
+	if x != nil && x.LastSeenTo != nil {
+		return *x.LastSeenTo
+	}
+	return Audience_AUDIENCE_SHARED
+}
+
 // ServerMessage is a reply, with the id of its request in reply_to; or one of
 // the messages that come unasked, with reply_to 0. Of those the pushes
-// (message, marks, state) are counted; see Check.
+// (message, marks, state) are counted; see Check. Hints (presences, typing,
+// profiles) are not: what one said is asked for again when it matters.
 type ServerMessage struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	ReplyTo uint32                 `protobuf:"varint,1,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
 	// Replies.
-	Error    *Error    `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
-	Sent     *Sent     `protobuf:"bytes,3,opt,name=sent,proto3" json:"sent,omitempty"`
-	Done     *Done     `protobuf:"bytes,4,opt,name=done,proto3" json:"done,omitempty"`
-	Page     *Page     `protobuf:"bytes,5,opt,name=page,proto3" json:"page,omitempty"`
-	SyncPage *SyncPage `protobuf:"bytes,6,opt,name=sync_page,json=syncPage,proto3" json:"sync_page,omitempty"`
-	State    *State    `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"` // also a push: what the user's list shows has changed
-	Members  *Members  `protobuf:"bytes,8,opt,name=members,proto3" json:"members,omitempty"`
+	Error     *Error     `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	Sent      *Sent      `protobuf:"bytes,3,opt,name=sent,proto3" json:"sent,omitempty"`
+	Done      *Done      `protobuf:"bytes,4,opt,name=done,proto3" json:"done,omitempty"`
+	Page      *Page      `protobuf:"bytes,5,opt,name=page,proto3" json:"page,omitempty"`
+	SyncPage  *SyncPage  `protobuf:"bytes,6,opt,name=sync_page,json=syncPage,proto3" json:"sync_page,omitempty"`
+	State     *State     `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"` // also a push: what the user's list shows has changed
+	Members   *Members   `protobuf:"bytes,8,opt,name=members,proto3" json:"members,omitempty"`
+	Presences *Presences `protobuf:"bytes,9,opt,name=presences,proto3" json:"presences,omitempty"` // also a hint
+	Devices   *Devices   `protobuf:"bytes,15,opt,name=devices,proto3" json:"devices,omitempty"`
+	Profiles  *Profiles  `protobuf:"bytes,16,opt,name=profiles,proto3" json:"profiles,omitempty"` // also a hint
 	// Pushes.
 	Message *Message      `protobuf:"bytes,10,opt,name=message,proto3" json:"message,omitempty"`
 	Marks   *MarksChanged `protobuf:"bytes,11,opt,name=marks,proto3" json:"marks,omitempty"`
+	// Hints.
+	Typing *Typing `protobuf:"bytes,17,opt,name=typing,proto3" json:"typing,omitempty"`
 	// About the session.
-	Welcome       *Welcome   `protobuf:"bytes,12,opt,name=welcome,proto3" json:"welcome,omitempty"`
-	Check         *Check     `protobuf:"bytes,13,opt,name=check,proto3" json:"check,omitempty"`
-	GoingAway     *GoingAway `protobuf:"bytes,14,opt,name=going_away,json=goingAway,proto3" json:"going_away,omitempty"`
+	Welcome       *Welcome       `protobuf:"bytes,12,opt,name=welcome,proto3" json:"welcome,omitempty"`
+	Check         *Check         `protobuf:"bytes,13,opt,name=check,proto3" json:"check,omitempty"`
+	GoingAway     *GoingAway     `protobuf:"bytes,14,opt,name=going_away,json=goingAway,proto3" json:"going_away,omitempty"`
+	TokenExpiring *TokenExpiring `protobuf:"bytes,18,opt,name=token_expiring,json=tokenExpiring,proto3" json:"token_expiring,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerMessage) Reset() {
 	*x = ServerMessage{}
-	mi := &file_wire_parley_proto_msgTypes[13]
+	mi := &file_wire_parley_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1734,7 @@ func (x *ServerMessage) String() string {
 func (*ServerMessage) ProtoMessage() {}
 
 func (x *ServerMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[13]
+	mi := &file_wire_parley_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1747,7 @@ func (x *ServerMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerMessage.ProtoReflect.Descriptor instead.
 func (*ServerMessage) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{13}
+	return file_wire_parley_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ServerMessage) GetReplyTo() uint32 {
@@ -1282,6 +1806,27 @@ func (x *ServerMessage) GetMembers() *Members {
 	return nil
 }
 
+func (x *ServerMessage) GetPresences() *Presences {
+	if x != nil {
+		return x.Presences
+	}
+	return nil
+}
+
+func (x *ServerMessage) GetDevices() *Devices {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+func (x *ServerMessage) GetProfiles() *Profiles {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
 func (x *ServerMessage) GetMessage() *Message {
 	if x != nil {
 		return x.Message
@@ -1292,6 +1837,13 @@ func (x *ServerMessage) GetMessage() *Message {
 func (x *ServerMessage) GetMarks() *MarksChanged {
 	if x != nil {
 		return x.Marks
+	}
+	return nil
+}
+
+func (x *ServerMessage) GetTyping() *Typing {
+	if x != nil {
+		return x.Typing
 	}
 	return nil
 }
@@ -1317,6 +1869,13 @@ func (x *ServerMessage) GetGoingAway() *GoingAway {
 	return nil
 }
 
+func (x *ServerMessage) GetTokenExpiring() *TokenExpiring {
+	if x != nil {
+		return x.TokenExpiring
+	}
+	return nil
+}
+
 // Error refuses a request. docs/PROTOCOL.md lists the codes: 1000 and above say
 // retry, 2000 and above fix the request, 3000 and above log in again.
 type Error struct {
@@ -1332,7 +1891,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_wire_parley_proto_msgTypes[14]
+	mi := &file_wire_parley_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1903,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[14]
+	mi := &file_wire_parley_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1916,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{14}
+	return file_wire_parley_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Error) GetCode() uint32 {
@@ -1408,7 +1967,7 @@ type Sent struct {
 
 func (x *Sent) Reset() {
 	*x = Sent{}
-	mi := &file_wire_parley_proto_msgTypes[15]
+	mi := &file_wire_parley_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1979,7 @@ func (x *Sent) String() string {
 func (*Sent) ProtoMessage() {}
 
 func (x *Sent) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[15]
+	mi := &file_wire_parley_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1992,7 @@ func (x *Sent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sent.ProtoReflect.Descriptor instead.
 func (*Sent) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{15}
+	return file_wire_parley_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Sent) GetSeq() uint64 {
@@ -1466,7 +2025,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_wire_parley_proto_msgTypes[16]
+	mi := &file_wire_parley_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +2037,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[16]
+	mi := &file_wire_parley_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +2050,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{16}
+	return file_wire_parley_proto_rawDescGZIP(), []int{24}
 }
 
 // Message is one message of a conversation.
@@ -1515,7 +2074,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_wire_parley_proto_msgTypes[17]
+	mi := &file_wire_parley_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +2086,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[17]
+	mi := &file_wire_parley_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +2099,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{17}
+	return file_wire_parley_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Message) GetConversation() []byte {
@@ -1640,7 +2199,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_wire_parley_proto_msgTypes[18]
+	mi := &file_wire_parley_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +2211,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[18]
+	mi := &file_wire_parley_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +2224,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{18}
+	return file_wire_parley_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Event) GetType() EventType {
@@ -1710,7 +2269,7 @@ type MarksChanged struct {
 
 func (x *MarksChanged) Reset() {
 	*x = MarksChanged{}
-	mi := &file_wire_parley_proto_msgTypes[19]
+	mi := &file_wire_parley_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +2281,7 @@ func (x *MarksChanged) String() string {
 func (*MarksChanged) ProtoMessage() {}
 
 func (x *MarksChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[19]
+	mi := &file_wire_parley_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +2294,7 @@ func (x *MarksChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarksChanged.ProtoReflect.Descriptor instead.
 func (*MarksChanged) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{19}
+	return file_wire_parley_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MarksChanged) GetConversation() []byte {
@@ -1789,7 +2348,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_wire_parley_proto_msgTypes[20]
+	mi := &file_wire_parley_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +2360,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[20]
+	mi := &file_wire_parley_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +2373,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{20}
+	return file_wire_parley_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Page) GetConversation() []byte {
@@ -1870,7 +2429,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_wire_parley_proto_msgTypes[21]
+	mi := &file_wire_parley_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2441,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[21]
+	mi := &file_wire_parley_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2454,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{21}
+	return file_wire_parley_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Item) GetMessage() *Message {
@@ -1923,7 +2482,7 @@ type Withheld struct {
 
 func (x *Withheld) Reset() {
 	*x = Withheld{}
-	mi := &file_wire_parley_proto_msgTypes[22]
+	mi := &file_wire_parley_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2494,7 @@ func (x *Withheld) String() string {
 func (*Withheld) ProtoMessage() {}
 
 func (x *Withheld) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[22]
+	mi := &file_wire_parley_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2507,7 @@ func (x *Withheld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withheld.ProtoReflect.Descriptor instead.
 func (*Withheld) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{22}
+	return file_wire_parley_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Withheld) GetFrom() uint64 {
@@ -1999,7 +2558,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_wire_parley_proto_msgTypes[23]
+	mi := &file_wire_parley_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2570,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[23]
+	mi := &file_wire_parley_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2583,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{23}
+	return file_wire_parley_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *State) GetConversation() []byte {
@@ -2160,13 +2719,15 @@ type Member struct {
 	Role          Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=parley.v1.Role" json:"role,omitempty"`
 	Delivered     uint64                 `protobuf:"varint,3,opt,name=delivered,proto3" json:"delivered,omitempty"`
 	Read          uint64                 `protobuf:"varint,4,opt,name=read,proto3" json:"read,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"` // of his profile
+	Picture       string                 `protobuf:"bytes,6,opt,name=picture,proto3" json:"picture,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_wire_parley_proto_msgTypes[24]
+	mi := &file_wire_parley_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2739,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[24]
+	mi := &file_wire_parley_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2752,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{24}
+	return file_wire_parley_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Member) GetUser() string {
@@ -2222,6 +2783,20 @@ func (x *Member) GetRead() uint64 {
 	return 0
 }
 
+func (x *Member) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Member) GetPicture() string {
+	if x != nil {
+		return x.Picture
+	}
+	return ""
+}
+
 type Members struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Members       []*Member              `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
@@ -2231,7 +2806,7 @@ type Members struct {
 
 func (x *Members) Reset() {
 	*x = Members{}
-	mi := &file_wire_parley_proto_msgTypes[25]
+	mi := &file_wire_parley_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2818,7 @@ func (x *Members) String() string {
 func (*Members) ProtoMessage() {}
 
 func (x *Members) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[25]
+	mi := &file_wire_parley_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,12 +2831,383 @@ func (x *Members) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Members.ProtoReflect.Descriptor instead.
 func (*Members) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{25}
+	return file_wire_parley_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Members) GetMembers() []*Member {
 	if x != nil {
 		return x.Members
+	}
+	return nil
+}
+
+// Presence says whether a user is online.
+type Presence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Online        bool                   `protobuf:"varint,2,opt,name=online,proto3" json:"online,omitempty"`
+	LastSeen      int64                  `protobuf:"varint,3,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"` // while he is not online; 0 where it is not known
+	Hidden        bool                   `protobuf:"varint,4,opt,name=hidden,proto3" json:"hidden,omitempty"`                     // he does not show it: nothing else is set
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Presence) Reset() {
+	*x = Presence{}
+	mi := &file_wire_parley_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Presence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Presence) ProtoMessage() {}
+
+func (x *Presence) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Presence.ProtoReflect.Descriptor instead.
+func (*Presence) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Presence) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Presence) GetOnline() bool {
+	if x != nil {
+		return x.Online
+	}
+	return false
+}
+
+func (x *Presence) GetLastSeen() int64 {
+	if x != nil {
+		return x.LastSeen
+	}
+	return 0
+}
+
+func (x *Presence) GetHidden() bool {
+	if x != nil {
+		return x.Hidden
+	}
+	return false
+}
+
+type Presences struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Presences     []*Presence            `protobuf:"bytes,1,rep,name=presences,proto3" json:"presences,omitempty"`
+	Degraded      bool                   `protobuf:"varint,2,opt,name=degraded,proto3" json:"degraded,omitempty"` // not everybody could be asked after: who is not online here may be
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Presences) Reset() {
+	*x = Presences{}
+	mi := &file_wire_parley_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Presences) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Presences) ProtoMessage() {}
+
+func (x *Presences) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Presences.ProtoReflect.Descriptor instead.
+func (*Presences) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Presences) GetPresences() []*Presence {
+	if x != nil {
+		return x.Presences
+	}
+	return nil
+}
+
+func (x *Presences) GetDegraded() bool {
+	if x != nil {
+		return x.Degraded
+	}
+	return false
+}
+
+// Device is one of the user's own.
+type Device struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Device        []byte                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"` // empty for the clients that name none
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Platform      string                 `protobuf:"bytes,3,opt,name=platform,proto3" json:"platform,omitempty"`
+	Created       int64                  `protobuf:"varint,4,opt,name=created,proto3" json:"created,omitempty"`
+	LastSeen      int64                  `protobuf:"varint,5,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	Online        bool                   `protobuf:"varint,6,opt,name=online,proto3" json:"online,omitempty"`
+	Current       bool                   `protobuf:"varint,7,opt,name=current,proto3" json:"current,omitempty"` // this session's
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_wire_parley_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Device) GetDevice() []byte {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *Device) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Device) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *Device) GetCreated() int64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *Device) GetLastSeen() int64 {
+	if x != nil {
+		return x.LastSeen
+	}
+	return 0
+}
+
+func (x *Device) GetOnline() bool {
+	if x != nil {
+		return x.Online
+	}
+	return false
+}
+
+func (x *Device) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+type Devices struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Devices       []*Device              `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Devices) Reset() {
+	*x = Devices{}
+	mi := &file_wire_parley_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Devices) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Devices) ProtoMessage() {}
+
+func (x *Devices) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Devices.ProtoReflect.Descriptor instead.
+func (*Devices) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Devices) GetDevices() []*Device {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+// Profile is what a user shows of himself.
+type Profile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Picture       string                 `protobuf:"bytes,3,opt,name=picture,proto3" json:"picture,omitempty"`
+	LastSeenTo    Audience               `protobuf:"varint,4,opt,name=last_seen_to,json=lastSeenTo,proto3,enum=parley.v1.Audience" json:"last_seen_to,omitempty"` // in one's own
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Profile) Reset() {
+	*x = Profile{}
+	mi := &file_wire_parley_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Profile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Profile) ProtoMessage() {}
+
+func (x *Profile) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Profile.ProtoReflect.Descriptor instead.
+func (*Profile) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Profile) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Profile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Profile) GetPicture() string {
+	if x != nil {
+		return x.Picture
+	}
+	return ""
+}
+
+func (x *Profile) GetLastSeenTo() Audience {
+	if x != nil {
+		return x.LastSeenTo
+	}
+	return Audience_AUDIENCE_SHARED
+}
+
+type Profiles struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Profiles      []*Profile             `protobuf:"bytes,1,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Profiles) Reset() {
+	*x = Profiles{}
+	mi := &file_wire_parley_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Profiles) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Profiles) ProtoMessage() {}
+
+func (x *Profiles) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Profiles.ProtoReflect.Descriptor instead.
+func (*Profiles) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Profiles) GetProfiles() []*Profile {
+	if x != nil {
+		return x.Profiles
 	}
 	return nil
 }
@@ -2282,7 +3228,7 @@ type SyncPage struct {
 
 func (x *SyncPage) Reset() {
 	*x = SyncPage{}
-	mi := &file_wire_parley_proto_msgTypes[26]
+	mi := &file_wire_parley_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +3240,7 @@ func (x *SyncPage) String() string {
 func (*SyncPage) ProtoMessage() {}
 
 func (x *SyncPage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[26]
+	mi := &file_wire_parley_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +3253,7 @@ func (x *SyncPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncPage.ProtoReflect.Descriptor instead.
 func (*SyncPage) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{26}
+	return file_wire_parley_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SyncPage) GetStates() []*State {
@@ -2356,21 +3302,23 @@ func (x *SyncPage) GetIncarnation() uint64 {
 // incarnation: where a client holds another, the store was restored, and what
 // it holds beyond the next sync answer's heads is no longer there.
 type Welcome struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	Stream        uint64                 `protobuf:"fixed64,2,opt,name=stream,proto3" json:"stream,omitempty"` // a fresh outbox, for a client that has none
-	Incarnation   uint64                 `protobuf:"fixed64,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	HeartbeatMs   uint32                 `protobuf:"varint,4,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"` // a Check comes at least this often
-	BodyMax       uint32                 `protobuf:"varint,5,opt,name=body_max,json=bodyMax,proto3" json:"body_max,omitempty"`             // bytes
-	FrameMax      uint32                 `protobuf:"varint,6,opt,name=frame_max,json=frameMax,proto3" json:"frame_max,omitempty"`          // bytes of one WebSocket message to the server
-	RequestsMax   uint32                 `protobuf:"varint,7,opt,name=requests_max,json=requestsMax,proto3" json:"requests_max,omitempty"` // unanswered at once
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	User             string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Stream           uint64                 `protobuf:"fixed64,2,opt,name=stream,proto3" json:"stream,omitempty"` // a fresh outbox, for a client that has none
+	Incarnation      uint64                 `protobuf:"fixed64,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	HeartbeatMs      uint32                 `protobuf:"varint,4,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"`                    // a Check comes at least this often
+	BodyMax          uint32                 `protobuf:"varint,5,opt,name=body_max,json=bodyMax,proto3" json:"body_max,omitempty"`                                // bytes
+	FrameMax         uint32                 `protobuf:"varint,6,opt,name=frame_max,json=frameMax,proto3" json:"frame_max,omitempty"`                             // bytes of one WebSocket message to the server
+	RequestsMax      uint32                 `protobuf:"varint,7,opt,name=requests_max,json=requestsMax,proto3" json:"requests_max,omitempty"`                    // unanswered at once
+	Device           []byte                 `protobuf:"bytes,8,opt,name=device,proto3" json:"device,omitempty"`                                                  // as the client named it
+	TokenExpiresInMs int64                  `protobuf:"varint,9,opt,name=token_expires_in_ms,json=tokenExpiresInMs,proto3" json:"token_expires_in_ms,omitempty"` // 0 is never
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_wire_parley_proto_msgTypes[27]
+	mi := &file_wire_parley_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +3330,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[27]
+	mi := &file_wire_parley_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +3343,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{27}
+	return file_wire_parley_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Welcome) GetUser() string {
@@ -2447,6 +3395,20 @@ func (x *Welcome) GetRequestsMax() uint32 {
 	return 0
 }
 
+func (x *Welcome) GetDevice() []byte {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *Welcome) GetTokenExpiresInMs() int64 {
+	if x != nil {
+		return x.TokenExpiresInMs
+	}
+	return 0
+}
+
 // Check says how many pushes the server has had for this session, sent or not.
 // A client that counted fewer missed some, and syncs.
 type Check struct {
@@ -2458,7 +3420,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_wire_parley_proto_msgTypes[28]
+	mi := &file_wire_parley_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +3432,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[28]
+	mi := &file_wire_parley_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +3445,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{28}
+	return file_wire_parley_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Check) GetPushes() uint64 {
@@ -2503,7 +3465,7 @@ type GoingAway struct {
 
 func (x *GoingAway) Reset() {
 	*x = GoingAway{}
-	mi := &file_wire_parley_proto_msgTypes[29]
+	mi := &file_wire_parley_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +3477,7 @@ func (x *GoingAway) String() string {
 func (*GoingAway) ProtoMessage() {}
 
 func (x *GoingAway) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_parley_proto_msgTypes[29]
+	mi := &file_wire_parley_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,7 +3490,7 @@ func (x *GoingAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoingAway.ProtoReflect.Descriptor instead.
 func (*GoingAway) Descriptor() ([]byte, []int) {
-	return file_wire_parley_proto_rawDescGZIP(), []int{29}
+	return file_wire_parley_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GoingAway) GetRetryAfterMs() uint32 {
@@ -2538,11 +3500,57 @@ func (x *GoingAway) GetRetryAfterMs() uint32 {
 	return 0
 }
 
+// TokenExpiring comes a minute before the server closes the session because its
+// token has expired, or at once if less is left.
+type TokenExpiring struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExpiresInMs   uint32                 `protobuf:"varint,1,opt,name=expires_in_ms,json=expiresInMs,proto3" json:"expires_in_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenExpiring) Reset() {
+	*x = TokenExpiring{}
+	mi := &file_wire_parley_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenExpiring) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenExpiring) ProtoMessage() {}
+
+func (x *TokenExpiring) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_parley_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenExpiring.ProtoReflect.Descriptor instead.
+func (*TokenExpiring) Descriptor() ([]byte, []int) {
+	return file_wire_parley_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *TokenExpiring) GetExpiresInMs() uint32 {
+	if x != nil {
+		return x.ExpiresInMs
+	}
+	return 0
+}
+
 var File_wire_parley_proto protoreflect.FileDescriptor
 
 const file_wire_parley_proto_rawDesc = "" +
 	"\n" +
-	"\x11wire/parley.proto\x12\tparley.v1\"\xa0\x04\n" +
+	"\x11wire/parley.proto\x12\tparley.v1\"\xae\a\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12#\n" +
 	"\x04send\x18\x02 \x01(\v2\x0f.parley.v1.SendR\x04send\x128\n" +
@@ -2556,7 +3564,16 @@ const file_wire_parley_proto_rawDesc = "" +
 	"\x06prefer\x18\n" +
 	" \x01(\v2\x11.parley.v1.PreferR\x06prefer\x12)\n" +
 	"\x05state\x18\v \x01(\v2\x13.parley.v1.GetStateR\x05state\x120\n" +
-	"\tfind_sent\x18\f \x01(\v2\x13.parley.v1.FindSentR\bfindSent\"\xa7\x01\n" +
+	"\tfind_sent\x18\f \x01(\v2\x13.parley.v1.FindSentR\bfindSent\x12)\n" +
+	"\x06rename\x18\r \x01(\v2\x11.parley.v1.RenameR\x06rename\x122\n" +
+	"\bpresence\x18\x0e \x01(\v2\x16.parley.v1.GetPresenceR\bpresence\x12&\n" +
+	"\x05watch\x18\x0f \x01(\v2\x10.parley.v1.WatchR\x05watch\x12)\n" +
+	"\x06typing\x18\x10 \x01(\v2\x11.parley.v1.TypingR\x06typing\x120\n" +
+	"\adevices\x18\x11 \x01(\v2\x16.parley.v1.ListDevicesR\adevices\x12<\n" +
+	"\rrevoke_device\x18\x12 \x01(\v2\x17.parley.v1.RevokeDeviceR\frevokeDevice\x122\n" +
+	"\bprofiles\x18\x13 \x01(\v2\x16.parley.v1.GetProfilesR\bprofiles\x126\n" +
+	"\vset_profile\x18\x14 \x01(\v2\x15.parley.v1.SetProfileR\n" +
+	"setProfile\"\xa7\x01\n" +
 	"\x04Send\x12\"\n" +
 	"\fconversation\x18\x01 \x01(\fR\fconversation\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\x06R\x06stream\x12\x16\n" +
@@ -2606,7 +3623,33 @@ const file_wire_parley_proto_rawDesc = "" +
 	"\bFindSent\x12\"\n" +
 	"\fconversation\x18\x01 \x01(\fR\fconversation\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\x06R\x06stream\x12\x16\n" +
-	"\x06number\x18\x03 \x01(\rR\x06number\"\xb1\x04\n" +
+	"\x06number\x18\x03 \x01(\rR\x06number\"B\n" +
+	"\x06Rename\x12\"\n" +
+	"\fconversation\x18\x01 \x01(\fR\fconversation\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\"#\n" +
+	"\vGetPresence\x12\x14\n" +
+	"\x05users\x18\x01 \x03(\tR\x05users\"-\n" +
+	"\x05Watch\x12$\n" +
+	"\rconversations\x18\x01 \x03(\fR\rconversations\"X\n" +
+	"\x06Typing\x12\"\n" +
+	"\fconversation\x18\x01 \x01(\fR\fconversation\x12\x16\n" +
+	"\x06active\x18\x02 \x01(\bR\x06active\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\"\r\n" +
+	"\vListDevices\"&\n" +
+	"\fRevokeDevice\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\fR\x06device\"#\n" +
+	"\vGetProfiles\x12\x14\n" +
+	"\x05users\x18\x01 \x03(\tR\x05users\"\xa6\x01\n" +
+	"\n" +
+	"SetProfile\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1d\n" +
+	"\apicture\x18\x02 \x01(\tH\x01R\apicture\x88\x01\x01\x12:\n" +
+	"\flast_seen_to\x18\x03 \x01(\x0e2\x13.parley.v1.AudienceH\x02R\n" +
+	"lastSeenTo\x88\x01\x01B\a\n" +
+	"\x05_nameB\n" +
+	"\n" +
+	"\b_pictureB\x0f\n" +
+	"\r_last_seen_to\"\xb0\x06\n" +
 	"\rServerMessage\x12\x19\n" +
 	"\breply_to\x18\x01 \x01(\rR\areplyTo\x12&\n" +
 	"\x05error\x18\x02 \x01(\v2\x10.parley.v1.ErrorR\x05error\x12#\n" +
@@ -2615,14 +3658,19 @@ const file_wire_parley_proto_rawDesc = "" +
 	"\x04page\x18\x05 \x01(\v2\x0f.parley.v1.PageR\x04page\x120\n" +
 	"\tsync_page\x18\x06 \x01(\v2\x13.parley.v1.SyncPageR\bsyncPage\x12&\n" +
 	"\x05state\x18\a \x01(\v2\x10.parley.v1.StateR\x05state\x12,\n" +
-	"\amembers\x18\b \x01(\v2\x12.parley.v1.MembersR\amembers\x12,\n" +
+	"\amembers\x18\b \x01(\v2\x12.parley.v1.MembersR\amembers\x122\n" +
+	"\tpresences\x18\t \x01(\v2\x14.parley.v1.PresencesR\tpresences\x12,\n" +
+	"\adevices\x18\x0f \x01(\v2\x12.parley.v1.DevicesR\adevices\x12/\n" +
+	"\bprofiles\x18\x10 \x01(\v2\x13.parley.v1.ProfilesR\bprofiles\x12,\n" +
 	"\amessage\x18\n" +
 	" \x01(\v2\x12.parley.v1.MessageR\amessage\x12-\n" +
-	"\x05marks\x18\v \x01(\v2\x17.parley.v1.MarksChangedR\x05marks\x12,\n" +
+	"\x05marks\x18\v \x01(\v2\x17.parley.v1.MarksChangedR\x05marks\x12)\n" +
+	"\x06typing\x18\x11 \x01(\v2\x11.parley.v1.TypingR\x06typing\x12,\n" +
 	"\awelcome\x18\f \x01(\v2\x12.parley.v1.WelcomeR\awelcome\x12&\n" +
 	"\x05check\x18\r \x01(\v2\x10.parley.v1.CheckR\x05check\x123\n" +
 	"\n" +
-	"going_away\x18\x0e \x01(\v2\x14.parley.v1.GoingAwayR\tgoingAway\"\x8b\x01\n" +
+	"going_away\x18\x0e \x01(\v2\x14.parley.v1.GoingAwayR\tgoingAway\x12?\n" +
+	"\x0etoken_expiring\x18\x12 \x01(\v2\x18.parley.v1.TokenExpiringR\rtokenExpiring\"\x8b\x01\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -2696,21 +3744,49 @@ const file_wire_parley_proto_rawDesc = "" +
 	"\vmuted_until\x18\x10 \x01(\x03R\n" +
 	"mutedUntil\x12%\n" +
 	"\x04peer\x18\x11 \x01(\v2\x11.parley.v1.MemberR\x04peer\x12\x12\n" +
-	"\x04left\x18\x12 \x01(\bR\x04left\"s\n" +
+	"\x04left\x18\x12 \x01(\bR\x04left\"\xa1\x01\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12#\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x0f.parley.v1.RoleR\x04role\x12\x1c\n" +
 	"\tdelivered\x18\x03 \x01(\x04R\tdelivered\x12\x12\n" +
-	"\x04read\x18\x04 \x01(\x04R\x04read\"6\n" +
+	"\x04read\x18\x04 \x01(\x04R\x04read\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x18\n" +
+	"\apicture\x18\x06 \x01(\tR\apicture\"6\n" +
 	"\aMembers\x12+\n" +
-	"\amembers\x18\x01 \x03(\v2\x11.parley.v1.MemberR\amembers\"\xca\x01\n" +
+	"\amembers\x18\x01 \x03(\v2\x11.parley.v1.MemberR\amembers\"k\n" +
+	"\bPresence\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
+	"\x06online\x18\x02 \x01(\bR\x06online\x12\x1b\n" +
+	"\tlast_seen\x18\x03 \x01(\x03R\blastSeen\x12\x16\n" +
+	"\x06hidden\x18\x04 \x01(\bR\x06hidden\"Z\n" +
+	"\tPresences\x121\n" +
+	"\tpresences\x18\x01 \x03(\v2\x13.parley.v1.PresenceR\tpresences\x12\x1a\n" +
+	"\bdegraded\x18\x02 \x01(\bR\bdegraded\"\xb9\x01\n" +
+	"\x06Device\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\fR\x06device\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
+	"\bplatform\x18\x03 \x01(\tR\bplatform\x12\x18\n" +
+	"\acreated\x18\x04 \x01(\x03R\acreated\x12\x1b\n" +
+	"\tlast_seen\x18\x05 \x01(\x03R\blastSeen\x12\x16\n" +
+	"\x06online\x18\x06 \x01(\bR\x06online\x12\x18\n" +
+	"\acurrent\x18\a \x01(\bR\acurrent\"6\n" +
+	"\aDevices\x12+\n" +
+	"\adevices\x18\x01 \x03(\v2\x11.parley.v1.DeviceR\adevices\"\x82\x01\n" +
+	"\aProfile\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\apicture\x18\x03 \x01(\tR\apicture\x125\n" +
+	"\flast_seen_to\x18\x04 \x01(\x0e2\x13.parley.v1.AudienceR\n" +
+	"lastSeenTo\":\n" +
+	"\bProfiles\x12.\n" +
+	"\bprofiles\x18\x01 \x03(\v2\x12.parley.v1.ProfileR\bprofiles\"\xca\x01\n" +
 	"\bSyncPage\x12(\n" +
 	"\x06states\x18\x01 \x03(\v2\x10.parley.v1.StateR\x06states\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\fR\x06cursor\x12\x12\n" +
 	"\x04more\x18\x03 \x01(\bR\x04more\x12$\n" +
 	"\rauthoritative\x18\x04 \x01(\bR\rauthoritative\x12 \n" +
 	"\vunavailable\x18\x05 \x01(\bR\vunavailable\x12 \n" +
-	"\vincarnation\x18\x06 \x01(\x06R\vincarnation\"\xd5\x01\n" +
+	"\vincarnation\x18\x06 \x01(\x06R\vincarnation\"\x9c\x02\n" +
 	"\aWelcome\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\x06R\x06stream\x12 \n" +
@@ -2718,11 +3794,15 @@ const file_wire_parley_proto_rawDesc = "" +
 	"\fheartbeat_ms\x18\x04 \x01(\rR\vheartbeatMs\x12\x19\n" +
 	"\bbody_max\x18\x05 \x01(\rR\abodyMax\x12\x1b\n" +
 	"\tframe_max\x18\x06 \x01(\rR\bframeMax\x12!\n" +
-	"\frequests_max\x18\a \x01(\rR\vrequestsMax\"\x1f\n" +
+	"\frequests_max\x18\a \x01(\rR\vrequestsMax\x12\x16\n" +
+	"\x06device\x18\b \x01(\fR\x06device\x12-\n" +
+	"\x13token_expires_in_ms\x18\t \x01(\x03R\x10tokenExpiresInMs\"\x1f\n" +
 	"\x05Check\x12\x16\n" +
 	"\x06pushes\x18\x01 \x01(\x04R\x06pushes\"1\n" +
 	"\tGoingAway\x12$\n" +
-	"\x0eretry_after_ms\x18\x01 \x01(\rR\fretryAfterMs*\x94\x01\n" +
+	"\x0eretry_after_ms\x18\x01 \x01(\rR\fretryAfterMs\"3\n" +
+	"\rTokenExpiring\x12\"\n" +
+	"\rexpires_in_ms\x18\x01 \x01(\rR\vexpiresInMs*\x94\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_TEXT\x10\x01\x12\x0e\n" +
@@ -2741,7 +3821,11 @@ const file_wire_parley_proto_rawDesc = "" +
 	"\n" +
 	"ROLE_ADMIN\x10\x02\x12\x0e\n" +
 	"\n" +
-	"ROLE_OWNER\x10\x03*y\n" +
+	"ROLE_OWNER\x10\x03*L\n" +
+	"\bAudience\x12\x13\n" +
+	"\x0fAUDIENCE_SHARED\x10\x00\x12\x16\n" +
+	"\x12AUDIENCE_EVERYBODY\x10\x01\x12\x13\n" +
+	"\x0fAUDIENCE_NOBODY\x10\x02*\x8c\x01\n" +
 	"\tEventType\x12\x15\n" +
 	"\x11EVENT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rEVENT_CREATED\x10\x01\x12\x0f\n" +
@@ -2750,7 +3834,8 @@ const file_wire_parley_proto_rawDesc = "" +
 	"\n" +
 	"EVENT_LEFT\x10\x04\x12\x0e\n" +
 	"\n" +
-	"EVENT_ROLE\x10\x05*a\n" +
+	"EVENT_ROLE\x10\x05\x12\x11\n" +
+	"\rEVENT_RENAMED\x10\x06*a\n" +
 	"\x10ConversationKind\x12\x1c\n" +
 	"\x18CONVERSATION_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13CONVERSATION_DIRECT\x10\x01\x12\x16\n" +
@@ -2768,91 +3853,125 @@ func file_wire_parley_proto_rawDescGZIP() []byte {
 	return file_wire_parley_proto_rawDescData
 }
 
-var file_wire_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_wire_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_wire_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_wire_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_wire_parley_proto_goTypes = []any{
 	(Kind)(0),             // 0: parley.v1.Kind
 	(Role)(0),             // 1: parley.v1.Role
-	(EventType)(0),        // 2: parley.v1.EventType
-	(ConversationKind)(0), // 3: parley.v1.ConversationKind
-	(Withheld_Reason)(0),  // 4: parley.v1.Withheld.Reason
-	(*Request)(nil),       // 5: parley.v1.Request
-	(*Send)(nil),          // 6: parley.v1.Send
-	(*Acknowledge)(nil),   // 7: parley.v1.Acknowledge
-	(*Mark)(nil),          // 8: parley.v1.Mark
-	(*History)(nil),       // 9: parley.v1.History
-	(*Sync)(nil),          // 10: parley.v1.Sync
-	(*Create)(nil),        // 11: parley.v1.Create
-	(*ListMembers)(nil),   // 12: parley.v1.ListMembers
-	(*ChangeMembers)(nil), // 13: parley.v1.ChangeMembers
-	(*SetRole)(nil),       // 14: parley.v1.SetRole
-	(*Prefer)(nil),        // 15: parley.v1.Prefer
-	(*GetState)(nil),      // 16: parley.v1.GetState
-	(*FindSent)(nil),      // 17: parley.v1.FindSent
-	(*ServerMessage)(nil), // 18: parley.v1.ServerMessage
-	(*Error)(nil),         // 19: parley.v1.Error
-	(*Sent)(nil),          // 20: parley.v1.Sent
-	(*Done)(nil),          // 21: parley.v1.Done
-	(*Message)(nil),       // 22: parley.v1.Message
-	(*Event)(nil),         // 23: parley.v1.Event
-	(*MarksChanged)(nil),  // 24: parley.v1.MarksChanged
-	(*Page)(nil),          // 25: parley.v1.Page
-	(*Item)(nil),          // 26: parley.v1.Item
-	(*Withheld)(nil),      // 27: parley.v1.Withheld
-	(*State)(nil),         // 28: parley.v1.State
-	(*Member)(nil),        // 29: parley.v1.Member
-	(*Members)(nil),       // 30: parley.v1.Members
-	(*SyncPage)(nil),      // 31: parley.v1.SyncPage
-	(*Welcome)(nil),       // 32: parley.v1.Welcome
-	(*Check)(nil),         // 33: parley.v1.Check
-	(*GoingAway)(nil),     // 34: parley.v1.GoingAway
+	(Audience)(0),         // 2: parley.v1.Audience
+	(EventType)(0),        // 3: parley.v1.EventType
+	(ConversationKind)(0), // 4: parley.v1.ConversationKind
+	(Withheld_Reason)(0),  // 5: parley.v1.Withheld.Reason
+	(*Request)(nil),       // 6: parley.v1.Request
+	(*Send)(nil),          // 7: parley.v1.Send
+	(*Acknowledge)(nil),   // 8: parley.v1.Acknowledge
+	(*Mark)(nil),          // 9: parley.v1.Mark
+	(*History)(nil),       // 10: parley.v1.History
+	(*Sync)(nil),          // 11: parley.v1.Sync
+	(*Create)(nil),        // 12: parley.v1.Create
+	(*ListMembers)(nil),   // 13: parley.v1.ListMembers
+	(*ChangeMembers)(nil), // 14: parley.v1.ChangeMembers
+	(*SetRole)(nil),       // 15: parley.v1.SetRole
+	(*Prefer)(nil),        // 16: parley.v1.Prefer
+	(*GetState)(nil),      // 17: parley.v1.GetState
+	(*FindSent)(nil),      // 18: parley.v1.FindSent
+	(*Rename)(nil),        // 19: parley.v1.Rename
+	(*GetPresence)(nil),   // 20: parley.v1.GetPresence
+	(*Watch)(nil),         // 21: parley.v1.Watch
+	(*Typing)(nil),        // 22: parley.v1.Typing
+	(*ListDevices)(nil),   // 23: parley.v1.ListDevices
+	(*RevokeDevice)(nil),  // 24: parley.v1.RevokeDevice
+	(*GetProfiles)(nil),   // 25: parley.v1.GetProfiles
+	(*SetProfile)(nil),    // 26: parley.v1.SetProfile
+	(*ServerMessage)(nil), // 27: parley.v1.ServerMessage
+	(*Error)(nil),         // 28: parley.v1.Error
+	(*Sent)(nil),          // 29: parley.v1.Sent
+	(*Done)(nil),          // 30: parley.v1.Done
+	(*Message)(nil),       // 31: parley.v1.Message
+	(*Event)(nil),         // 32: parley.v1.Event
+	(*MarksChanged)(nil),  // 33: parley.v1.MarksChanged
+	(*Page)(nil),          // 34: parley.v1.Page
+	(*Item)(nil),          // 35: parley.v1.Item
+	(*Withheld)(nil),      // 36: parley.v1.Withheld
+	(*State)(nil),         // 37: parley.v1.State
+	(*Member)(nil),        // 38: parley.v1.Member
+	(*Members)(nil),       // 39: parley.v1.Members
+	(*Presence)(nil),      // 40: parley.v1.Presence
+	(*Presences)(nil),     // 41: parley.v1.Presences
+	(*Device)(nil),        // 42: parley.v1.Device
+	(*Devices)(nil),       // 43: parley.v1.Devices
+	(*Profile)(nil),       // 44: parley.v1.Profile
+	(*Profiles)(nil),      // 45: parley.v1.Profiles
+	(*SyncPage)(nil),      // 46: parley.v1.SyncPage
+	(*Welcome)(nil),       // 47: parley.v1.Welcome
+	(*Check)(nil),         // 48: parley.v1.Check
+	(*GoingAway)(nil),     // 49: parley.v1.GoingAway
+	(*TokenExpiring)(nil), // 50: parley.v1.TokenExpiring
 }
 var file_wire_parley_proto_depIdxs = []int32{
-	6,  // 0: parley.v1.Request.send:type_name -> parley.v1.Send
-	7,  // 1: parley.v1.Request.acknowledge:type_name -> parley.v1.Acknowledge
-	9,  // 2: parley.v1.Request.history:type_name -> parley.v1.History
-	10, // 3: parley.v1.Request.sync:type_name -> parley.v1.Sync
-	11, // 4: parley.v1.Request.create:type_name -> parley.v1.Create
-	12, // 5: parley.v1.Request.members:type_name -> parley.v1.ListMembers
-	13, // 6: parley.v1.Request.change_members:type_name -> parley.v1.ChangeMembers
-	14, // 7: parley.v1.Request.set_role:type_name -> parley.v1.SetRole
-	15, // 8: parley.v1.Request.prefer:type_name -> parley.v1.Prefer
-	16, // 9: parley.v1.Request.state:type_name -> parley.v1.GetState
-	17, // 10: parley.v1.Request.find_sent:type_name -> parley.v1.FindSent
-	0,  // 11: parley.v1.Send.kind:type_name -> parley.v1.Kind
-	8,  // 12: parley.v1.Acknowledge.marks:type_name -> parley.v1.Mark
-	1,  // 13: parley.v1.SetRole.role:type_name -> parley.v1.Role
-	19, // 14: parley.v1.ServerMessage.error:type_name -> parley.v1.Error
-	20, // 15: parley.v1.ServerMessage.sent:type_name -> parley.v1.Sent
-	21, // 16: parley.v1.ServerMessage.done:type_name -> parley.v1.Done
-	25, // 17: parley.v1.ServerMessage.page:type_name -> parley.v1.Page
-	31, // 18: parley.v1.ServerMessage.sync_page:type_name -> parley.v1.SyncPage
-	28, // 19: parley.v1.ServerMessage.state:type_name -> parley.v1.State
-	30, // 20: parley.v1.ServerMessage.members:type_name -> parley.v1.Members
-	22, // 21: parley.v1.ServerMessage.message:type_name -> parley.v1.Message
-	24, // 22: parley.v1.ServerMessage.marks:type_name -> parley.v1.MarksChanged
-	32, // 23: parley.v1.ServerMessage.welcome:type_name -> parley.v1.Welcome
-	33, // 24: parley.v1.ServerMessage.check:type_name -> parley.v1.Check
-	34, // 25: parley.v1.ServerMessage.going_away:type_name -> parley.v1.GoingAway
-	0,  // 26: parley.v1.Message.kind:type_name -> parley.v1.Kind
-	23, // 27: parley.v1.Message.event:type_name -> parley.v1.Event
-	2,  // 28: parley.v1.Event.type:type_name -> parley.v1.EventType
-	1,  // 29: parley.v1.Event.role:type_name -> parley.v1.Role
-	26, // 30: parley.v1.Page.items:type_name -> parley.v1.Item
-	22, // 31: parley.v1.Item.message:type_name -> parley.v1.Message
-	27, // 32: parley.v1.Item.withheld:type_name -> parley.v1.Withheld
-	4,  // 33: parley.v1.Withheld.reason:type_name -> parley.v1.Withheld.Reason
-	3,  // 34: parley.v1.State.kind:type_name -> parley.v1.ConversationKind
-	1,  // 35: parley.v1.State.role:type_name -> parley.v1.Role
-	29, // 36: parley.v1.State.peer:type_name -> parley.v1.Member
-	1,  // 37: parley.v1.Member.role:type_name -> parley.v1.Role
-	29, // 38: parley.v1.Members.members:type_name -> parley.v1.Member
-	28, // 39: parley.v1.SyncPage.states:type_name -> parley.v1.State
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	7,  // 0: parley.v1.Request.send:type_name -> parley.v1.Send
+	8,  // 1: parley.v1.Request.acknowledge:type_name -> parley.v1.Acknowledge
+	10, // 2: parley.v1.Request.history:type_name -> parley.v1.History
+	11, // 3: parley.v1.Request.sync:type_name -> parley.v1.Sync
+	12, // 4: parley.v1.Request.create:type_name -> parley.v1.Create
+	13, // 5: parley.v1.Request.members:type_name -> parley.v1.ListMembers
+	14, // 6: parley.v1.Request.change_members:type_name -> parley.v1.ChangeMembers
+	15, // 7: parley.v1.Request.set_role:type_name -> parley.v1.SetRole
+	16, // 8: parley.v1.Request.prefer:type_name -> parley.v1.Prefer
+	17, // 9: parley.v1.Request.state:type_name -> parley.v1.GetState
+	18, // 10: parley.v1.Request.find_sent:type_name -> parley.v1.FindSent
+	19, // 11: parley.v1.Request.rename:type_name -> parley.v1.Rename
+	20, // 12: parley.v1.Request.presence:type_name -> parley.v1.GetPresence
+	21, // 13: parley.v1.Request.watch:type_name -> parley.v1.Watch
+	22, // 14: parley.v1.Request.typing:type_name -> parley.v1.Typing
+	23, // 15: parley.v1.Request.devices:type_name -> parley.v1.ListDevices
+	24, // 16: parley.v1.Request.revoke_device:type_name -> parley.v1.RevokeDevice
+	25, // 17: parley.v1.Request.profiles:type_name -> parley.v1.GetProfiles
+	26, // 18: parley.v1.Request.set_profile:type_name -> parley.v1.SetProfile
+	0,  // 19: parley.v1.Send.kind:type_name -> parley.v1.Kind
+	9,  // 20: parley.v1.Acknowledge.marks:type_name -> parley.v1.Mark
+	1,  // 21: parley.v1.SetRole.role:type_name -> parley.v1.Role
+	2,  // 22: parley.v1.SetProfile.last_seen_to:type_name -> parley.v1.Audience
+	28, // 23: parley.v1.ServerMessage.error:type_name -> parley.v1.Error
+	29, // 24: parley.v1.ServerMessage.sent:type_name -> parley.v1.Sent
+	30, // 25: parley.v1.ServerMessage.done:type_name -> parley.v1.Done
+	34, // 26: parley.v1.ServerMessage.page:type_name -> parley.v1.Page
+	46, // 27: parley.v1.ServerMessage.sync_page:type_name -> parley.v1.SyncPage
+	37, // 28: parley.v1.ServerMessage.state:type_name -> parley.v1.State
+	39, // 29: parley.v1.ServerMessage.members:type_name -> parley.v1.Members
+	41, // 30: parley.v1.ServerMessage.presences:type_name -> parley.v1.Presences
+	43, // 31: parley.v1.ServerMessage.devices:type_name -> parley.v1.Devices
+	45, // 32: parley.v1.ServerMessage.profiles:type_name -> parley.v1.Profiles
+	31, // 33: parley.v1.ServerMessage.message:type_name -> parley.v1.Message
+	33, // 34: parley.v1.ServerMessage.marks:type_name -> parley.v1.MarksChanged
+	22, // 35: parley.v1.ServerMessage.typing:type_name -> parley.v1.Typing
+	47, // 36: parley.v1.ServerMessage.welcome:type_name -> parley.v1.Welcome
+	48, // 37: parley.v1.ServerMessage.check:type_name -> parley.v1.Check
+	49, // 38: parley.v1.ServerMessage.going_away:type_name -> parley.v1.GoingAway
+	50, // 39: parley.v1.ServerMessage.token_expiring:type_name -> parley.v1.TokenExpiring
+	0,  // 40: parley.v1.Message.kind:type_name -> parley.v1.Kind
+	32, // 41: parley.v1.Message.event:type_name -> parley.v1.Event
+	3,  // 42: parley.v1.Event.type:type_name -> parley.v1.EventType
+	1,  // 43: parley.v1.Event.role:type_name -> parley.v1.Role
+	35, // 44: parley.v1.Page.items:type_name -> parley.v1.Item
+	31, // 45: parley.v1.Item.message:type_name -> parley.v1.Message
+	36, // 46: parley.v1.Item.withheld:type_name -> parley.v1.Withheld
+	5,  // 47: parley.v1.Withheld.reason:type_name -> parley.v1.Withheld.Reason
+	4,  // 48: parley.v1.State.kind:type_name -> parley.v1.ConversationKind
+	1,  // 49: parley.v1.State.role:type_name -> parley.v1.Role
+	38, // 50: parley.v1.State.peer:type_name -> parley.v1.Member
+	1,  // 51: parley.v1.Member.role:type_name -> parley.v1.Role
+	38, // 52: parley.v1.Members.members:type_name -> parley.v1.Member
+	40, // 53: parley.v1.Presences.presences:type_name -> parley.v1.Presence
+	42, // 54: parley.v1.Devices.devices:type_name -> parley.v1.Device
+	2,  // 55: parley.v1.Profile.last_seen_to:type_name -> parley.v1.Audience
+	44, // 56: parley.v1.Profiles.profiles:type_name -> parley.v1.Profile
+	37, // 57: parley.v1.SyncPage.states:type_name -> parley.v1.State
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_wire_parley_proto_init() }
@@ -2861,13 +3980,14 @@ func file_wire_parley_proto_init() {
 		return
 	}
 	file_wire_parley_proto_msgTypes[10].OneofWrappers = []any{}
+	file_wire_parley_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_parley_proto_rawDesc), len(file_wire_parley_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   30,
+			NumEnums:      6,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -38,7 +38,7 @@ type RequestDecoder struct {
 }
 
 // Decode reads all requests of one WebSocket message, and checks their shape:
-// in each at most one body is set, a conversation is 16 bytes, text is UTF-8,
+// in each at most one body is set, a conversation is 16 bytes, a device 16 or none, text is UTF-8,
 // lists are within ListMax. What they ask for is for others to judge, also where
 // no body is set: so looks what only a newer server knows, and its client gets
 // an answer. A message with one bad request, or with none at all, is
@@ -142,6 +142,7 @@ var (
 	errTooMany      = fmt.Errorf("more than %d", RequestsPerFrameMax)
 	errBodies       = errors.New("more than one body is set")
 	errConversation = errors.New("a conversation is 16 bytes")
+	errDevice       = errors.New("a device is 16 bytes, or none")
 	errNotUTF8      = errors.New("text is not UTF-8")
 	errLongList     = fmt.Errorf("a list is longer than %d", ListMax)
 )
@@ -192,10 +193,46 @@ func (r *Request) check() error {
 	if b := r.FindSent; b != nil {
 		note(checkConversation(b.Conversation))
 	}
+	if b := r.Rename; b != nil {
+		note(either(checkConversation(b.Conversation), checkText(b.Title)))
+	}
+	live, e := r.checkPeople()
+	bodies += live
 	if bodies > 1 {
 		return errBodies
 	}
-	return err
+	return either(err, e)
+}
+
+// checkPeople judges the requests about presence, devices and profiles, and
+// counts them.
+func (r *Request) checkPeople() (bodies int, err error) {
+	note := func(e error) {
+		bodies++
+		err = either(err, e)
+	}
+	if b := r.Presence; b != nil {
+		note(checkList(b.Users))
+	}
+	if b := r.Watch; b != nil {
+		note(checkConversations(b.Conversations))
+	}
+	if b := r.Typing; b != nil {
+		note(either(checkConversation(b.Conversation), checkText(b.User)))
+	}
+	if b := r.Devices; b != nil {
+		note(nil)
+	}
+	if b := r.RevokeDevice; b != nil {
+		note(checkDevice(b.Device))
+	}
+	if b := r.Profiles; b != nil {
+		note(checkList(b.Users))
+	}
+	if b := r.SetProfile; b != nil {
+		note(either(checkText(b.GetName()), checkText(b.GetPicture())))
+	}
+	return bodies, err
 }
 
 func (s *Send) check() error {
@@ -226,6 +263,25 @@ func (c *ChangeMembers) check() error {
 func checkConversation(id []byte) error {
 	if len(id) != 16 {
 		return errConversation
+	}
+	return nil
+}
+
+func checkConversations(ids [][]byte) error {
+	if len(ids) > ListMax {
+		return errLongList
+	}
+	for _, id := range ids {
+		if err := checkConversation(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkDevice(id []byte) error {
+	if len(id) != 16 && len(id) != 0 {
+		return errDevice
 	}
 	return nil
 }
