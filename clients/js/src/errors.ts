@@ -1,0 +1,27 @@
+import type { Failure, FailureCode } from "./api.js";
+
+/** What calls of the client reject with. `code` says what to do about it. */
+export class ParleyError extends Error implements Failure {
+  override readonly name: string = "ParleyError";
+  /** When the server wants to be asked again, in milliseconds; 0 if it said nothing. */
+  readonly retryAfter: number;
+
+  constructor(readonly code: FailureCode, message: string, options?: { cause?: unknown; retryAfter?: number }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.retryAfter = options?.retryAfter ?? 0;
+  }
+
+  /** The failure as a plain value, which can be stored and posted. */
+  toFailure(): Failure {
+    return { code: this.code, message: this.message };
+  }
+}
+
+/** The store failed: it is full, broken, of another user, or erased. */
+export class StoreError extends ParleyError {
+  override readonly name = "StoreError";
+
+  constructor(code: "store_full" | "store_broken" | "other_user" | "erased", message: string, cause?: unknown) {
+    super(code, message, cause === undefined ? undefined : { cause });
+  }
+}
