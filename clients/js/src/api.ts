@@ -342,6 +342,8 @@ export interface ClientApi {
   /** This device's id. */
   readonly device: DeviceId;
   readonly connection: Connection;
+  /** How many bytes of UTF-8 a text may have, as the server said last; its default before. */
+  readonly bodyMax: number;
   /** Whether this tab holds the session that all tabs of the browser share. */
   readonly leader: boolean;
   /** Whether what is held survives the page: false with a memory store. */
@@ -407,6 +409,8 @@ export interface ClientApi {
   /** All events from now on. One that is slow loses nothing: what it has not taken is merged. */
   events(): AsyncIterableIterator<AnyEvent>;
 
+  /** Tries to connect at once, while it waits for `retryAt`; for a "try now" button. */
+  reconnect(): void;
   /** Ends the session in this tab; what was not sent is sent after the next `open`. */
   close(): Promise<void>;
   /** Closes in all tabs, and deletes what the device holds: for logging out. */
