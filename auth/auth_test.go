@@ -86,13 +86,29 @@ func TestGoldenTokens(t *testing.T) {
 				"RC7mfmyITl9ERrO9dcBxn3zxhaWpW5YJPHcW0KgPk48",
 		},
 	} {
-		got, err := Sign(c.key, c.claims)
+		got, err := signAs(c.key, c.claims, "")
 		if err != nil || got != c.want {
 			t.Errorf("%s: signed %s, %v; want %s", name, got, err, c.want)
 		}
 		if claims, err := open(t, Options{}).Verify(c.want); err != nil || claims != c.claims {
 			t.Errorf("%s: %+v, %v; want %+v", name, claims, err, c.claims)
 		}
+	}
+}
+
+// Two logins of one second are two tokens.
+func TestEveryTokenIsAnother(t *testing.T) {
+	_, hs256 := keys(t)
+	claims := Claims{Subject: "ann", Expires: testNow.Add(time.Hour)}
+	first, err := Sign(hs256, claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := Sign(hs256, claims); err != nil || second == first {
+		t.Errorf("signed the same twice: %v", err)
+	}
+	if got, err := open(t, Options{}).Verify(first); err != nil || got != claims {
+		t.Errorf("%+v, %v; want %+v", got, err, claims)
 	}
 }
 
@@ -737,7 +753,7 @@ func TestDevelopmentKey(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if tokens[i], err = Sign(k, Claims{Subject: "ann", Expires: testNow}); err != nil {
+			if tokens[i], err = signAs(k, Claims{Subject: "ann", Expires: testNow}, ""); err != nil {
 				t.Error(err)
 			}
 		})
@@ -757,7 +773,7 @@ func TestDevelopmentKey(t *testing.T) {
 	}
 	if other, _, err := LoadOrCreateDevelopmentKey(t.TempDir()); err != nil {
 		t.Error(err)
-	} else if tok, _ := Sign(other, Claims{Subject: "ann", Expires: testNow}); tok == tokens[0] {
+	} else if tok, _ := signAs(other, Claims{Subject: "ann", Expires: testNow}, ""); tok == tokens[0] {
 		t.Error("two folders have one key")
 	}
 }

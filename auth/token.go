@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -210,8 +211,12 @@ func validSubject(s string) bool {
 }
 
 // Sign makes a token. The key must have its secret half, and the claims must be
-// such as Verify accepts.
-func Sign(k *Key, c Claims) (string, error) {
+// such as Verify accepts. Each token has a jti of its own, so that no two are the
+// same: a user who shuts one out keeps the others.
+func Sign(k *Key, c Claims) (string, error) { return signAs(k, c, rand.Text()) }
+
+// signAs makes the token of an id; none is "".
+func signAs(k *Key, c Claims, id string) (string, error) {
 	if k.sign == nil {
 		return "", fmt.Errorf("auth: sign: %v has no secret half", k)
 	}
@@ -222,6 +227,9 @@ func Sign(k *Key, c Claims) (string, error) {
 		return "", errors.New("auth: sign: the claims do not expire")
 	}
 	members := map[string]any{"sub": c.Subject, "exp": c.Expires.Unix()}
+	if id != "" {
+		members["jti"] = id
+	}
 	if c.Tenant != parley.DefaultTenant {
 		members["tenant"] = c.Tenant
 	}

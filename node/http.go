@@ -80,7 +80,7 @@ func (n *Node) routes() http.Handler {
 	if n.development != nil {
 		mux.HandleFunc("POST /v1/dev/token", n.developmentToken)
 	}
-	mux.Handle("/", page())
+	mux.Handle("/", newPage(web.Files()))
 	return safeHeaders(n.whenOpen(mux))
 }
 
@@ -94,19 +94,6 @@ func (n *Node) whenOpen(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r)
-	})
-}
-
-// page serves the files of the page to who reads them.
-func page() http.Handler {
-	files := http.FileServerFS(web.Files())
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			http.Error(w, "this is a page to be read", http.StatusMethodNotAllowed)
-			return
-		}
-		files.ServeHTTP(w, r)
 	})
 }
 
@@ -140,7 +127,7 @@ func safeHeaders(next http.Handler) http.Handler {
 		_ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) // a connection that is gone needs none
 		_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data: blob:; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -149,7 +136,8 @@ func safeHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// A development token lasts so long; a request for one has so many bytes.
+// A development token lasts so long where nothing else is asked for; a request for
+// one has so many bytes.
 const (
 	developmentTTL = 24 * time.Hour
 	askMax         = 4 << 10
@@ -165,12 +153,21 @@ func (n *Node) developmentToken(w http.ResponseWriter, r *http.Request) {
 	var ask struct {
 		User   string          `json:"user"`
 		Tenant parley.TenantID `json:"tenant"`
+		TTL    *int            `json:"ttl"` // seconds
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, askMax)).Decode(&ask); err != nil {
 		http.Error(w, "want {\"user\": \"name\"}", http.StatusBadRequest)
 		return
 	}
-	token, err := auth.Sign(n.development, auth.Claims{Tenant: ask.Tenant, Subject: ask.User, Expires: time.Now().Add(developmentTTL)})
+	ttl := developmentTTL
+	if ask.TTL != nil {
+		if *ask.TTL < 1 || *ask.TTL > int(developmentTTL/time.Second) {
+			http.Error(w, "ttl is 1 to 86400 seconds", http.StatusBadRequest)
+			return
+		}
+		ttl = time.Duration(*ask.TTL) * time.Second
+	}
+	token, err := auth.Sign(n.development, auth.Claims{Tenant: ask.Tenant, Subject: ask.User, Expires: time.Now().Add(ttl)})
 	if err != nil {
 		http.Error(w, "no such name: 1 to 128 bytes without control characters", http.StatusBadRequest)
 		return

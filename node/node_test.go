@@ -156,6 +156,11 @@ func TestDevelopmentTokens(t *testing.T) {
 		}
 	}
 	f("application/json", `{"user":"ann"}`, http.StatusOK)
+	f("application/json", `{"user":"ann","ttl":1}`, http.StatusOK)
+	f("application/json", `{"user":"ann","ttl":86400}`, http.StatusOK)
+	for _, ttl := range []string{"0", "-1", "86401", "1.5", `"60"`} {
+		f("application/json", `{"user":"ann","ttl":`+ttl+`}`, http.StatusBadRequest)
+	}
 	f("text/plain", `{"user":"ann"}`, http.StatusUnsupportedMediaType)
 	f("application/json", `{"user":""}`, http.StatusBadRequest)
 	f("application/json", `{"user":"a\nb"}`, http.StatusBadRequest)
