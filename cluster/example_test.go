@@ -41,8 +41,8 @@ func Example() {
 		return
 	}
 	router.Start(service)
-	ann, _, _, _ := router.Authenticate(ctx, "ann")
-	_, _, _, _ = router.Authenticate(ctx, "bob")
+	ann, _, _, _ := router.Authenticate(ctx, "ann", &wire.Device{})
+	_, _, _, _ = router.Authenticate(ctx, "bob", &wire.Device{})
 	router.Submit(1, ann, []*wire.Request{{Id: 1, Create: &wire.Create{Peer: "bob"}}})
 	<-sockets.flushed
 	fmt.Println(router.Close(), service.Close())

@@ -132,7 +132,7 @@ func open(t testing.TB, opts Options, chatOpts chat.Options, names ...string) *h
 	h.router.Start(h.service)
 	t.Cleanup(h.close)
 	for _, name := range names {
-		who, welcome, _, err := h.router.Authenticate(context.Background(), name)
+		who, welcome, _, err := h.router.Authenticate(context.Background(), name, &wire.Device{})
 		if err != nil {
 			t.Fatal(err)
 		}

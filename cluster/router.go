@@ -110,7 +110,7 @@ func (r *Router) isStopping() bool {
 // Authenticate says who a token is, and what a new session of his is told; the
 // sockets add their own limits. The first login of a subject makes the user, and
 // waits until he is durable.
-func (r *Router) Authenticate(ctx context.Context, token string) (who parley.Identity, welcome *wire.Welcome, expires time.Time, err error) {
+func (r *Router) Authenticate(ctx context.Context, token string, _ *wire.Device) (who parley.Identity, welcome *wire.Welcome, expires time.Time, err error) {
 	tenant, subject, expires, err := r.verify(token)
 	if err != nil {
 		return parley.Identity{}, nil, time.Time{}, err
@@ -126,4 +126,4 @@ func (r *Router) Authenticate(ctx context.Context, token string) (who parley.Ide
 
 // Ended says that a session is gone. On one node nothing is kept for it: its
 // requests are finished, and their answers go nowhere.
-func (r *Router) Ended(wire.SessionID, parley.Identity) {}
+func (r *Router) Ended(wire.SessionID, parley.Identity, parley.DeviceID) {}

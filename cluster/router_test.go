@@ -279,7 +279,7 @@ func TestGroupChangesReachEverybody(t *testing.T) {
 
 func TestBadTokenIsRefused(t *testing.T) {
 	h := open(t, Options{}, chat.Options{})
-	if _, _, _, err := h.router.Authenticate(context.Background(), ""); !errors.Is(err, parley.BadToken) {
+	if _, _, _, err := h.router.Authenticate(context.Background(), "", &wire.Device{}); !errors.Is(err, parley.BadToken) {
 		t.Fatalf("err = %v", err)
 	}
 }

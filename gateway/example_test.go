@@ -15,7 +15,7 @@ import (
 // echo is a backend that stores nothing.
 type echo struct{ server *gateway.Server }
 
-func (e *echo) Authenticate(_ context.Context, token string) (parley.Identity, *wire.Welcome, time.Time, error) {
+func (e *echo) Authenticate(_ context.Context, token string, _ *wire.Device) (parley.Identity, *wire.Welcome, time.Time, error) {
 	if token != "secret" {
 		return parley.Identity{}, nil, time.Time{}, parley.BadToken
 	}
@@ -29,7 +29,7 @@ func (e *echo) Submit(session wire.SessionID, _ parley.Identity, requests []*wir
 	e.server.Flush()
 }
 
-func (e *echo) Ended(wire.SessionID, parley.Identity) {}
+func (e *echo) Ended(wire.SessionID, parley.Identity, parley.DeviceID) {}
 
 func Example() {
 	server := gateway.New(gateway.Options{})

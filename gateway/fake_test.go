@@ -60,7 +60,7 @@ func closeFake(t testing.TB, s *Server, b *backend, fakes ...*fake) {
 // connect opens a session of a user on a fake.
 func connect(t testing.TB, s *Server, name string, p wire.Subprotocol, expires time.Time) *fake {
 	t.Helper()
-	c, err := s.admit(parley.Identity{User: user(name)}, p, expires)
+	c, err := s.admit(parley.Identity{User: user(name)}, parley.DeviceID{}, p, expires)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func (k *sink) close()         { k.session.ended() }
 // sinkSession opens a session on a sink.
 func sinkSession(t testing.TB, s *Server, name string) *session {
 	t.Helper()
-	c, err := s.admit(parley.Identity{User: user(name)}, wire.Binary, time.Time{})
+	c, err := s.admit(parley.Identity{User: user(name)}, parley.DeviceID{}, wire.Binary, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

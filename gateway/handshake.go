@@ -14,20 +14,27 @@ type handshake struct {
 	key      string // Sec-WebSocket-Key
 	protocol wire.Subprotocol
 	token    string
-	browser  bool // the token came in the subprotocol list
+	browser  bool         // the token came in the subprotocol list
+	device   *wire.Device // never nil
 }
 
 // refusal is an answer to a handshake that is not taken.
 type refusal struct {
 	status int
 	reason string
-	header [2]string // one more field, if its name is not empty
+	header [2]string      // one more field, if its name is not empty
+	close  wire.CloseCode // tells a browser, which does not see the status; 0 if it need not know
 }
 
 func refuse(status int, reason string) *refusal { return &refusal{status: status, reason: reason} }
 
 func (r *refusal) with(name, value string) *refusal {
 	r.header = [2]string{name, value}
+	return r
+}
+
+func (r *refusal) closing(code wire.CloseCode) *refusal {
+	r.close = code
 	return r
 }
 
@@ -55,6 +62,9 @@ func readHandshake(r *http.Request, origins []string) (h handshake, no *refusal)
 	offered, ok := list(r.Header, "Sec-WebSocket-Protocol")
 	if !ok {
 		return h, refuse(http.StatusBadRequest, "Sec-WebSocket-Protocol is malformed")
+	}
+	if h.device, no = readDevice(r.URL.RawQuery); no != nil {
+		return h, no
 	}
 	return h.choose(r, offered)
 }

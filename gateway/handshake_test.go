@@ -125,7 +125,7 @@ func TestBrowserTokens(t *testing.T) {
 }
 
 func TestSessionsAreBounded(t *testing.T) {
-	s, _, addr := newServer(t, Options{SessionsMax: 3, UserSessionsMax: 2})
+	s, b, addr := newServer(t, Options{SessionsMax: 3, UserSessionsMax: 2})
 	first := dial(t, addr, "ann", wire.Binary)
 	dial(t, addr, "ann", wire.Binary)
 	if _, response := dialRaw(t, addr, handshakeOf("ann", wire.Binary, nil)); response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") == "" {
@@ -138,6 +138,11 @@ func TestSessionsAreBounded(t *testing.T) {
 	if stats := s.Stats(); stats.Sessions != 3 || stats.Refused.Sessions != 1 || stats.Refused.UserSessions != 1 {
 		t.Errorf("stats %+v", stats)
 	}
+	b.mu.Lock()
+	if b.never != 1 { // the other was refused before its token was looked at
+		t.Errorf("backend heard of %d sessions that there never were", b.never)
+	}
+	b.mu.Unlock()
 	first.conn.Close()
 	eventually(t, "a free place", func() bool { return s.Stats().Sessions == 2 })
 	dial(t, addr, "carl", wire.Binary)

@@ -19,6 +19,7 @@ type heart struct {
 	now    atomic.Int64 // ticks since the start
 	period int64        // ticks of a heartbeat
 	slow   int64        // ticks of Options.SlowAfter
+	dead   int64        // ticks without a byte after which a session is dead
 
 	mu    sync.Mutex // guards below
 	slots [][]event
@@ -39,14 +40,16 @@ type eventKind uint8
 
 const (
 	eventBeat   eventKind = iota // heartbeat
+	eventSilent                  // was nothing heard for too long?
 	eventCheck                   // tell the count of pushes
 	eventSlow                    // is that write still not read?
 	eventLinger                  // the close frame has had its time
-	eventExpiry                  // the token expires
+	eventExpiry                  // the token expires, or is about to
 )
 
 func newHeart(s *Server) *heart {
 	h := &heart{server: s, period: ticks(s.options.Heartbeat), slow: ticks(s.options.SlowAfter) + 1}
+	h.dead = missedMax*h.period + 1
 	longest := max(h.period, h.slow, checkTicks, lingerTicks)
 	h.slots = make([][]event, longest+1)
 	return h
@@ -60,6 +63,7 @@ func ticks(d time.Duration) int64 { return max(int64((d+tick-1)/tick), 1) }
 var (
 	checkTicks  = ticks(checkAfter) + 1
 	lingerTicks = ticks(lingerMax) + 1
+	deadTicks   = ticks(deadLinger)
 )
 
 // run turns the wheel until stop is closed.
@@ -106,6 +110,8 @@ func (h *heart) happen(e event) {
 	switch e.kind {
 	case eventBeat:
 		h.beat(c)
+	case eventSilent:
+		h.listen(c)
 	case eventCheck:
 		c.checkDue()
 	case eventSlow:
@@ -122,51 +128,83 @@ func (h *heart) happen(e event) {
 // start begins the heartbeats of a session, at a random moment of the first
 // period, so that a storm of connects is none of heartbeats.
 func (h *heart) start(c *session) {
-	c.heard.Store(true)
-	h.after(1+rand.Int64N(h.period), event{session: c, kind: eventBeat})
+	c.heard.Store(h.now.Load())
 	h.watchExpiry(c)
+	h.after(1+rand.Int64N(h.period), event{session: c, kind: eventBeat})
 }
 
 // beat ends a session that has been silent for too long, and asks the others
 // for a sign of life.
 func (h *heart) beat(c *session) {
-	if c.ending.Load() {
+	if !h.listen(c) {
 		return
 	}
-	c.missed++
-	if c.heard.Swap(false) {
-		c.missed = 0
-	}
-	if c.missed >= missedMax {
-		if c.end(wire.CloseSlow, "no sign of life") {
-			h.server.counters.dead.Add(1)
-		}
-		return
+	// A client that went just after it was heard is not left until the beat after
+	// next: the silence is looked at when it has become too long.
+	if left := c.heard.Load() + h.dead - h.now.Load(); left < h.period {
+		h.after(left, event{session: c, kind: eventSilent})
 	}
 	c.beat()
 	h.watchExpiry(c)
 	h.after(h.period, event{session: c, kind: eventBeat})
 }
 
-// watchExpiry looks out for an expiry before the next heartbeat.
+// listen ends a session of which nothing was heard for too long. It is false if
+// the session is at its end.
+func (h *heart) listen(c *session) bool {
+	if c.ending.Load() {
+		return false
+	}
+	if h.now.Load()-c.heard.Load() < h.dead {
+		return true
+	}
+	if c.end(wire.CloseSlow, "no sign of life") {
+		h.server.counters.dead.Add(1)
+		h.after(deadTicks, event{session: c, kind: eventLinger})
+	}
+	return false
+}
+
+// watchExpiry looks out for the warning or the end of a token before the next
+// heartbeat.
 func (h *heart) watchExpiry(c *session) {
-	if c.expires.IsZero() {
+	if c.expires.IsZero() || c.expirySet {
 		return
 	}
-	if left := ticks(time.Until(c.expires)); left <= h.period {
+	if left := ticks(time.Until(c.expiryDue())); left <= h.period {
+		c.expirySet = true
 		h.after(left, event{session: c, kind: eventExpiry})
 	}
 }
 
-func (h *heart) expire(c *session) {
-	if left := time.Until(c.expires); left > 0 {
-		h.after(min(ticks(left), h.period), event{session: c, kind: eventExpiry})
-		return
+// expiryDue is when the client is to be warned, and then when it is to go.
+func (c *session) expiryDue() time.Time {
+	if c.warned {
+		return c.expires
 	}
-	if c.end(wire.CloseExpired, "the token has expired") {
-		h.server.counters.expired.Add(1)
-	}
+	return c.expires.Add(-warnBefore)
 }
+
+func (h *heart) expire(c *session) {
+	c.expirySet = false
+	switch {
+	case c.ending.Load():
+		return
+	case time.Until(c.expiryDue()) > 0: // the clock was put back
+	case c.warned:
+		if c.end(wire.CloseExpired, "the token has expired") {
+			h.server.counters.expired.Add(1)
+		}
+		return
+	default:
+		c.warned = true
+		c.answer(&wire.ServerMessage{TokenExpiring: &wire.TokenExpiring{ExpiresInMs: uint32(leftOf(c.expires))}})
+	}
+	h.watchExpiry(c)
+}
+
+// leftOf is how many milliseconds are left until then, one at least.
+func leftOf(then time.Time) int64 { return max(time.Until(then).Milliseconds(), 1) }
 
 // watch looks later whether a write has been read.
 func (h *heart) watch(c *session, turn int64) {

@@ -34,6 +34,8 @@ type backend struct {
 	mu        sync.Mutex
 	submitted map[wire.SessionID]int
 	ended     map[wire.SessionID]int
+	never     int // ends of sessions that there never were
+	devices   []*wire.Device
 }
 
 func newBackend(s *Server) *backend {
@@ -53,8 +55,13 @@ func newBackend(s *Server) *backend {
 	return b
 }
 
-func (b *backend) Authenticate(ctx context.Context, token string) (parley.Identity, *wire.Welcome, time.Time, error) {
+func (b *backend) Authenticate(ctx context.Context, token string, d *wire.Device) (parley.Identity, *wire.Welcome, time.Time, error) {
 	who, expires, err := b.authenticate(ctx, token)
+	if err == nil {
+		b.mu.Lock()
+		b.devices = append(b.devices, d)
+		b.mu.Unlock()
+	}
 	return who, &wire.Welcome{User: token, Stream: 7}, expires, err
 }
 
@@ -68,9 +75,13 @@ func (b *backend) Submit(session wire.SessionID, who parley.Identity, requests [
 	b.submit(session, who, requests)
 }
 
-func (b *backend) Ended(session wire.SessionID, _ parley.Identity) {
+func (b *backend) Ended(session wire.SessionID, _ parley.Identity, _ parley.DeviceID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if session == 0 {
+		b.never++
+		return
+	}
 	b.ended[session]++
 }
 

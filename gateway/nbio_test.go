@@ -43,7 +43,7 @@ func TestNewcomerSurvivesItsPredecessor(t *testing.T) {
 
 	fillBelow(t, predecessor.Hash())
 	_ = predecessor.Close() // as a failed write does
-	c, err := s.admit(parley.Identity{User: user("fresh")}, wire.Binary, time.Time{})
+	c, err := s.admit(parley.Identity{User: user("fresh")}, parley.DeviceID{}, wire.Binary, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

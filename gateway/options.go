@@ -51,21 +51,25 @@ type Options struct {
 	// Default 256 KiB.
 	PushBytesMax int
 
+	// HintBytesMax bounds what waits for a session when a hint comes; past it the
+	// hint is dropped, and nobody is told. Default 16 KiB.
+	HintBytesMax int
+
 	// ReplyBytesMax bounds what waits for a session when a reply comes; past it
 	// the session is closed with wire.CloseSlow. So a session never holds more
 	// than this and one reply. Default 1 MiB.
 	ReplyBytesMax int
 
-	// OutboxBytesMax bounds what waits for all sessions; past it pushes are
-	// dropped. Default 256 MiB.
+	// OutboxBytesMax bounds what waits for all sessions; past it pushes and hints
+	// are dropped. Default 256 MiB.
 	OutboxBytesMax int
 
 	// SlowAfter is how long a session may take to read one write; past it the
 	// session is closed with wire.CloseSlow. Default 20 s.
 	SlowAfter time.Duration
 
-	// Heartbeat is how often a session is sent a ping and a wire.Check. One that
-	// sent nothing during two is dead. Default 30 s.
+	// Heartbeat is how often a session is sent a ping and a wire.Check. One of
+	// which nothing came for two of them is dead. Default 30 s.
 	Heartbeat time.Duration
 
 	// Logger receives events a human should see. Default slog.Default().
@@ -76,6 +80,8 @@ const (
 	checkAfter = 2 * time.Second // from the first unchecked push to a wire.Check
 	lingerMax  = 3 * time.Second // from the close frame to the end of the socket
 	missedMax  = 2               // heartbeats without a byte
+	deadLinger = time.Second     // from the close frame to the end of a dead socket
+	warnBefore = time.Minute     // from wire.TokenExpiring to the end of the token
 )
 
 func (o Options) withDefaults() Options {
@@ -96,6 +102,7 @@ func (o Options) withDefaults() Options {
 	number(&o.RequestsMax, 1024)
 	number(&o.RequestsPerSecond, 20_000)
 	number(&o.PushBytesMax, 256<<10)
+	number(&o.HintBytesMax, 16<<10)
 	number(&o.ReplyBytesMax, 1<<20)
 	number(&o.OutboxBytesMax, 256<<20)
 	duration(&o.AuthenticateTimeout, 5*time.Second)

@@ -14,8 +14,8 @@ var partials bytebufferpool.Pool
 
 // received takes what the connection read. b is borrowed, and changed.
 func (c *session) received(b []byte) {
-	if !c.heard.Load() {
-		c.heard.Store(true)
+	if now := c.server.heart.now.Load(); c.heard.Load() != now {
+		c.heard.Store(now)
 	}
 	if c.partial != nil {
 		c.partial.B = append(c.partial.B, b...)

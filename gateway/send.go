@@ -59,6 +59,23 @@ func (c *session) push(item []byte) {
 	}
 }
 
+// hint puts a hint in the outbox, or drops it. Nobody counts it.
+func (c *session) hint(item []byte) {
+	s := c.server
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state != living:
+	case c.outbox.payload()+c.backlog+len(item) > s.options.HintBytesMax,
+		s.counters.outboxBytes.Load() > int64(s.options.OutboxBytesMax):
+		s.counters.hintsDropped.Add(1)
+	default:
+		s.counters.hints.Add(1)
+		c.outbox.addEncoded(s, item)
+		c.markLocked()
+	}
+}
+
 // checkLocked tells the client how many pushes there were.
 func (c *session) checkLocked() {
 	c.told = c.pushes
@@ -119,7 +136,7 @@ func (e *encoding) release() {
 // Reply gives a session the answer of one of its requests. A nil m says that a
 // request with id 0 was done. m may be used again afterwards.
 //
-// Reply, Push and Online may be called from any goroutine, and wait for no
+// Reply, Push, Hint and Online may be called from any goroutine, and wait for no
 // socket. Flush ends a batch of them.
 func (s *Server) Reply(session wire.SessionID, m *wire.ServerMessage) {
 	if c := s.registry.find(session); c != nil {
@@ -148,6 +165,26 @@ func (s *Server) Push(to []parley.UserID, but wire.SessionID, m *wire.ServerMess
 	if e != nil {
 		e.release()
 		s.counters.pushes.Add(count)
+	}
+}
+
+// Hint gives a message to some sessions, at once or never: it is not counted, and
+// dropped for those that have not read what came before. m is encoded once for
+// each subprotocol, and may be used again afterwards.
+func (s *Server) Hint(sessions []wire.SessionID, m *wire.ServerMessage) {
+	var e *encoding
+	for _, id := range sessions {
+		c := s.registry.find(id)
+		if c == nil {
+			continue
+		}
+		if e == nil {
+			e = encodings.Get().(*encoding)
+		}
+		c.hint(e.of(m, c.protocol))
+	}
+	if e != nil {
+		e.release()
 	}
 }
 

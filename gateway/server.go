@@ -19,6 +19,7 @@ type Server struct {
 	registry *registry
 	flusher  *flusher
 	heart    *heart
+	shutOut  shutOut
 	counters counters
 
 	authenticating chan struct{} // a place for each of HandshakesMax
@@ -76,9 +77,9 @@ func (s *Server) start(b Backend) {
 
 // admit makes a session of an authenticated handshake. Pushes reach it from now
 // on.
-func (s *Server) admit(who parley.Identity, p wire.Subprotocol, expires time.Time) (*session, error) {
+func (s *Server) admit(who parley.Identity, device parley.DeviceID, p wire.Subprotocol, expires time.Time) (*session, error) {
 	c := &session{
-		server: s, who: who, protocol: p, expires: expires,
+		server: s, who: who, device: device, protocol: p, expires: expires,
 		frames:  wire.Reassembler{Server: true, Limit: s.options.FrameMax},
 		limiter: rate.NewLimiter(rate.Limit(s.options.RequestsPerSecond), s.options.burst()),
 	}

@@ -21,6 +21,7 @@ type session struct {
 	server   *Server
 	id       wire.SessionID
 	who      parley.Identity
+	device   parley.DeviceID // zero where the client named none
 	protocol wire.Subprotocol
 	expires  time.Time // zero is never
 
@@ -32,12 +33,13 @@ type session struct {
 	answered bool // something was put in the outbox that no backend flushes
 
 	stream     atomic.Uint64 // of the last send
-	heard      atomic.Bool   // a byte came since the last heartbeat
+	heard      atomic.Int64  // tick of the last byte
 	unanswered atomic.Int32  // requests
 	ending     atomic.Bool   // nothing is read any more
 
 	// Owned by the heartbeat.
-	missed int // heartbeats without a byte
+	warned    bool // that the token expires
+	expirySet bool // the wheel has an event for the token
 
 	mu     sync.Mutex // guards below
 	conn   transport  // nil until open
@@ -132,7 +134,7 @@ func (c *session) ended() {
 	c.releasePartial()
 	c.server.registry.remove(c)
 	c.server.counters.ended.Add(1)
-	c.server.backend.Ended(c.id, c.who)
+	c.server.backend.Ended(c.id, c.who, c.device)
 }
 
 // idle reports whether everything that was asked for has been answered, and the

@@ -347,6 +347,72 @@ func TestSilentSessionIsClosed(t *testing.T) {
 	})
 }
 
+// A client that is gone without a word is noticed two heartbeats after the last
+// byte of it, wherever between two beats that was.
+func TestSilenceIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newFakeServer(t, Options{})
+		start := time.Now()
+		var fakes []*fake
+		var heard, gone []time.Duration
+		for i := range 60 {
+			f := connect(t, s, "ann"+string(rune('A'+i)), wire.Binary, time.Time{})
+			fakes, heard, gone = append(fakes, f), append(heard, time.Duration(i)*time.Second+time.Second), append(gone, 0)
+		}
+		pong := clientFrame(wire.OpPong, true, nil)
+		for time.Since(start) < 130*time.Second {
+			time.Sleep(tick)
+			synctest.Wait()
+			for i, f := range fakes {
+				if at := time.Since(start); at <= heard[i] {
+					f.receive(pong)
+				} else if gone[i] == 0 && f.closeCode() != 0 {
+					gone[i] = at
+				}
+			}
+		}
+		for i := range fakes {
+			if silent := gone[i] - heard[i]; silent < time.Minute || silent > time.Minute+3*tick {
+				t.Errorf("heard last after %v, and closed after %v", heard[i], gone[i])
+			}
+		}
+		closeFake(t, s, b, fakes...)
+	})
+}
+
+// The client is warned a minute before its token expires, or at once.
+func TestExpiryIsAnnounced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newFakeServer(t, Options{})
+		for _, c := range []struct{ life, warned time.Duration }{
+			{10 * time.Second, 0}, {61 * time.Second, time.Second}, {75 * time.Second, 15 * time.Second}, {200 * time.Second, 140 * time.Second},
+		} {
+			f := connect(t, s, "ann", wire.JSON, time.Now().Add(c.life))
+			start, warnings := time.Now(), 0
+			for f.closeCode() == 0 {
+				time.Sleep(tick)
+				f.receive(clientFrame(wire.OpPong, true, nil))
+				synctest.Wait()
+				for _, m := range f.got() {
+					if m.TokenExpiring == nil {
+						continue
+					}
+					warnings++
+					at, left := time.Since(start), time.Duration(m.TokenExpiring.ExpiresInMs)*time.Millisecond
+					if at < c.warned || at > c.warned+3*tick || left > c.life-at+2*tick || left < c.life-at-2*tick {
+						t.Errorf("of %v: after %v it was told that %v are left", c.life, at, left)
+					}
+				}
+			}
+			if at := time.Since(start); warnings != 1 || f.closeCode() != wire.CloseExpired || at < c.life || at > c.life+3*tick {
+				t.Errorf("of %v: %d warnings, and closed with %v after %v", c.life, warnings, f.closeCode(), at)
+			}
+			<-f.over
+		}
+		closeFake(t, s, b)
+	})
+}
+
 func TestExpiredTokenEndsItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newFakeServer(t, Options{})

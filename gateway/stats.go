@@ -21,6 +21,9 @@ type Stats struct {
 	Pushes        uint64 // one for each session that a push was meant for
 	PushesDropped uint64 // of those, because an outbox or all of them were full
 
+	Hints        uint64 // written, one for each session
+	HintsDropped uint64 // because an outbox or all of them were full
+
 	Refused Refused
 	Panics  uint64 // in the handling of a connection, which was closed for it
 }
@@ -44,6 +47,7 @@ type Refused struct {
 	Dead        uint64 // sessions closed for two missed heartbeats
 	Expired     uint64 // sessions closed because their token expired
 	Replaced    uint64 // sessions closed because another one uses their stream
+	Revoked     uint64 // sessions closed, and handshakes refused, by EndDevice
 	Outboxes    uint64 // pushes dropped for PushBytesMax
 	Memory      uint64 // pushes dropped for OutboxBytesMax
 }
@@ -65,7 +69,8 @@ type counters struct {
 	rate, floods           atomic.Uint64
 	slowReplies, slowReads atomic.Uint64
 	dead, expired          atomic.Uint64
-	replaced               atomic.Uint64
+	replaced, revoked      atomic.Uint64
+	hints, hintsDropped    atomic.Uint64
 	outboxes, memory       atomic.Uint64
 }
 
@@ -87,6 +92,7 @@ func (s *Server) Stats() Stats {
 		Requests: c.requests.Load(),
 		Frames:   c.frames.Load(), Writes: c.writes.Load(), Bytes: c.bytes.Load(),
 		Pushes: c.pushes.Load(), PushesDropped: outboxes + memory,
+		Hints: c.hints.Load(), HintsDropped: c.hintsDropped.Load(),
 		Panics: c.panics.Load(),
 		Refused: Refused{
 			Handshakes: c.handshakes.Load(), Authenticating: c.authenticating.Load(),
@@ -95,7 +101,7 @@ func (s *Server) Stats() Stats {
 			Frames:   c.badFrames.Load(), Messages: c.badMessages.Load(),
 			Requests: c.tooManyRequests.Load(), Rate: c.rate.Load(), Floods: c.floods.Load(),
 			SlowReplies: c.slowReplies.Load(), SlowReads: c.slowReads.Load(),
-			Dead: c.dead.Load(), Expired: c.expired.Load(), Replaced: c.replaced.Load(),
+			Dead: c.dead.Load(), Expired: c.expired.Load(), Replaced: c.replaced.Load(), Revoked: c.revoked.Load(),
 			Outboxes: outboxes, Memory: memory,
 		},
 	}

@@ -34,8 +34,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	session, welcome, no := s.login(r.Context(), h)
 	switch {
-	case no != nil && no.status == http.StatusUnauthorized && h.browser:
-		s.closeBadToken(w, h)
+	case no != nil && no.close != 0 && h.browser:
+		s.closeAtOnce(w, h, no)
 	case no != nil:
 		no.write(w)
 	default:
@@ -73,18 +73,31 @@ func (s *Server) login(ctx context.Context, h handshake) (*session, *wire.Welcom
 	ctx, cancel := context.WithTimeout(ctx, s.options.AuthenticateTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.context, cancel)()
-	who, welcome, expires, err := s.backend.Authenticate(ctx, h.token)
+	mark := s.shutOut.mark()
+	who, welcome, expires, err := s.backend.Authenticate(ctx, h.token, h.device)
 	if err != nil {
 		s.counters.handshakes.Add(1)
 		return nil, nil, s.refuseToken(err)
 	}
-	session, err := s.admit(who, h.protocol, expires)
-	switch {
-	case errors.Is(err, errUserSessions):
-		s.counters.userSessions.Add(1)
-		return nil, nil, again(http.StatusTooManyRequests, "too many sessions of this user")
-	case err != nil:
+	var device parley.DeviceID
+	copy(device[:], h.device.Device)
+	session, err := s.admit(who, device, h.protocol, expires)
+	if err != nil {
+		s.backend.Ended(0, who, device)
+		if errors.Is(err, errUserSessions) {
+			s.counters.userSessions.Add(1)
+			return nil, nil, again(http.StatusTooManyRequests, "too many sessions of this user")
+		}
 		return nil, nil, s.refuseSession()
+	}
+	if no := s.shutOut.since(mark, who.User, device); no != nil {
+		s.counters.revoked.Add(1)
+		session.ended()
+		return nil, nil, no
+	}
+	welcome.Device = h.device.Device
+	if !expires.IsZero() {
+		welcome.TokenExpiresInMs = leftOf(expires)
 	}
 	return session, welcome, nil
 }
@@ -99,7 +112,9 @@ func (s *Server) refuseToken(err error) *refusal {
 	code, ok := errors.AsType[parley.Code](err)
 	switch {
 	case ok && code == parley.BadToken:
-		return refuse(http.StatusUnauthorized, code.String()).with("WWW-Authenticate", `Bearer error="invalid_token"`)
+		return refuse(http.StatusUnauthorized, code.String()).with("WWW-Authenticate", `Bearer error="invalid_token"`).closing(wire.CloseBadToken)
+	case ok && code == parley.Revoked:
+		return refuseRevoked()
 	case ok && !code.Retry():
 		return refuse(http.StatusForbidden, code.String())
 	case ok:
@@ -180,30 +195,30 @@ func (s *Server) appendWelcome(b []byte, p wire.Subprotocol, welcome *wire.Welco
 	return append(b, item...)
 }
 
-// badTokenLinger bounds how long a client that was refused may keep its
-// connection, and badTokenBytes what is read of it meanwhile.
+// refusedLinger bounds how long a client that was refused may keep its
+// connection, and refusedBytes what is read of it meanwhile.
 const (
-	badTokenLinger = time.Second
-	badTokenBytes  = 16 << 10
+	refusedLinger = time.Second
+	refusedBytes  = 16 << 10
 )
 
-// closeBadToken refuses a browser's token. A page can not see the status of a
+// closeAtOnce refuses a browser's token. A page can not see the status of a
 // failed handshake, and would try for ever; so the handshake succeeds, and the
 // close code says what is wrong.
-func (s *Server) closeBadToken(w http.ResponseWriter, h handshake) {
+func (s *Server) closeAtOnce(w http.ResponseWriter, h handshake, no *refusal) {
 	conn, _, err := hijack(w)
 	if err != nil {
 		return
 	}
 	defer conn.Close()
-	payload := wire.AppendClose(nil, wire.CloseBadToken, parley.BadToken.String())
+	payload := wire.AppendClose(nil, no.close, no.reason)
 	b := wire.AppendHeader(h.appendAnswer(nil), wire.Header{Fin: true, Opcode: wire.OpClose, Length: len(payload)})
 	if write(conn, append(b, payload...)) != nil || conn.CloseWrite() != nil {
 		return
 	}
 	// Until the client has closed: an end with unread bytes would be a reset, and
 	// the close code lost.
-	if conn.SetReadDeadline(time.Now().Add(badTokenLinger)) == nil {
-		_, _ = io.CopyN(io.Discard, conn, badTokenBytes)
+	if conn.SetReadDeadline(time.Now().Add(refusedLinger)) == nil {
+		_, _ = io.CopyN(io.Discard, conn, refusedBytes)
 	}
 }

@@ -55,6 +55,8 @@ var exported = []metric{
 	counter("parley_gateway_bytes_total", "Bytes written to sockets.", func(s *Stats) uint64 { return s.Gateway.Bytes }),
 	counter("parley_gateway_pushes_total", "Pushes, one for each session.", func(s *Stats) uint64 { return s.Gateway.Pushes }),
 	counter("parley_gateway_pushes_dropped_total", "Pushes dropped; their clients sync.", func(s *Stats) uint64 { return s.Gateway.PushesDropped }),
+	counter("parley_gateway_hints_total", "Hints, one for each session.", func(s *Stats) uint64 { return s.Gateway.Hints }),
+	counter("parley_gateway_hints_dropped_total", "Hints dropped because an outbox was full.", func(s *Stats) uint64 { return s.Gateway.HintsDropped }),
 	counter("parley_gateway_panics_total", "Connections closed because handling them panicked.", func(s *Stats) uint64 { return s.Gateway.Panics }),
 	counter("parley_gateway_refused_handshakes_total", "Handshakes refused: malformed, a strange origin, a bad token.", func(s *Stats) uint64 { return s.Gateway.Refused.Handshakes }),
 	counter("parley_gateway_refused_authenticating_total", "Handshakes refused: too many at once.", func(s *Stats) uint64 { return s.Gateway.Refused.Authenticating }),
@@ -71,6 +73,7 @@ var exported = []metric{
 	counter("parley_gateway_closed_dead_total", "Sessions closed after missed heartbeats.", func(s *Stats) uint64 { return s.Gateway.Refused.Dead }),
 	counter("parley_gateway_closed_expired_total", "Sessions closed because their token expired.", func(s *Stats) uint64 { return s.Gateway.Refused.Expired }),
 	counter("parley_gateway_closed_replaced_total", "Sessions closed because another one uses their stream.", func(s *Stats) uint64 { return s.Gateway.Refused.Replaced }),
+	counter("parley_gateway_closed_revoked_total", "Sessions closed because their device was revoked.", func(s *Stats) uint64 { return s.Gateway.Refused.Revoked }),
 	counter("parley_gateway_dropped_outbox_total", "Pushes dropped because the session's outbox was full.", func(s *Stats) uint64 { return s.Gateway.Refused.Outboxes }),
 	counter("parley_gateway_dropped_memory_total", "Pushes dropped because all outboxes together were full.", func(s *Stats) uint64 { return s.Gateway.Refused.Memory }),
 
