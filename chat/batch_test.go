@@ -31,7 +31,7 @@ func newBatches(t testing.TB, s *Service) *batches {
 	x := &batches{t: t, s: s, done: make(chan struct{}, 1), next: make([]parley.Number, batchRooms)}
 	x.b = s.NewBatch(func(*Batch) { x.done <- struct{}{} })
 	for i := range batchRooms + 1 {
-		l, err := s.Login(t.Context(), parley.DefaultTenant, fmt.Sprintf("user-%d", i))
+		l, err := s.Login(t.Context(), parley.DefaultTenant, fmt.Sprintf("user-%d", i), Device{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,10 +29,15 @@ func (d *decoder) u32() uint32 { return binary.LittleEndian.Uint32(d.take(4)) }
 func (d *decoder) u64() uint64 { return binary.LittleEndian.Uint64(d.take(8)) }
 
 func (d *decoder) user() parley.UserID                 { return parley.UserID(d.take(16)) }
+func (d *decoder) device() parley.DeviceID             { return parley.DeviceID(d.take(16)) }
+func (d *decoder) digest() [16]byte                    { return [16]byte(d.take(16)) }
 func (d *decoder) conversation() parley.ConversationID { return parley.ConversationID(d.take(16)) }
 
 // text is a length in one byte and as many bytes.
 func (d *decoder) text() string { return string(d.take(int(d.u8()))) }
+
+// longText is a length in two bytes and as many bytes.
+func (d *decoder) longText() string { return string(d.take(int(d.u16()))) }
 
 // users is a count in two bytes and as many ids.
 func (d *decoder) users() []parley.UserID {

@@ -10,15 +10,21 @@ import (
 
 // The kinds of command. Their numbers are stored; they never change.
 const (
-	kindSettings uint8 = 1 // what apply obeys, in this partition
-	kindUser     uint8 = 2 // a subject's first login
-	kindCreate   uint8 = 3 // a conversation
-	kindAdd      uint8 = 4 // members
-	kindRemove   uint8 = 5 // a member, or himself
-	kindRole     uint8 = 6 // of a member
-	kindSend     uint8 = 7 // a message
-	kindMark     uint8 = 8 // higher watermarks of a member
-	kindPrefer   uint8 = 9 // a member's own settings
+	kindSettings uint8 = 1  // what apply obeys, in this partition
+	kindUser     uint8 = 2  // a subject's first login
+	kindCreate   uint8 = 3  // a conversation
+	kindAdd      uint8 = 4  // members
+	kindRemove   uint8 = 5  // a member, or himself
+	kindRole     uint8 = 6  // of a member
+	kindSend     uint8 = 7  // a message
+	kindMark     uint8 = 8  // higher watermarks of a member
+	kindPrefer   uint8 = 9  // a member's own settings
+	kindRename   uint8 = 10 // another title for a group
+	kindConnect  uint8 = 11 // a device has come
+	kindSeen     uint8 = 12 // a device has gone
+	kindRevoke   uint8 = 13 // a device is shut out
+	kindProfile  uint8 = 14 // what a user shows of himself
+	kindBeat     uint8 = 15 // a server process lives
 )
 
 // commandVersion is that of every body below.
@@ -37,6 +43,14 @@ const commandVersion = 1
 //	mark      conversation (16) user (16) delivered (8) read (8)
 //	          ordinal at read (8) own up to read (8)
 //	prefer    conversation (16) user (16) what (1) value (8)
+//	rename    conversation (16) actor (16) title (text)
+//	connect   user (16) device (16) name (text) platform (text)
+//	          token (16) token expires (8) epoch (8)
+//	seen      user (16) device (16) at (8)
+//	revoke    user (16) device (16)
+//	profile   user (16) what (1) privacy (1) name (text)
+//	          picture: length (2) and bytes
+//	beat      epoch (8) at (8)
 //
 // In each of a conversation's the id stands first. The two facts of a mark are
 // about messages that stand already and so never change; the proposer looks
@@ -84,6 +98,33 @@ func appendRole(b []byte, c parley.ConversationID, by, who parley.UserID, role p
 
 func appendPrefer(b []byte, c parley.ConversationID, by parley.UserID, what uint8, value uint64) []byte {
 	return appendU64(append(appendActor(b, c, by), what), value)
+}
+
+func appendRename(b []byte, c parley.ConversationID, by parley.UserID, title string) []byte {
+	return appendText(appendActor(b, c, by), title)
+}
+
+func appendConnect(b []byte, u parley.UserID, d *Device, epoch uint64) []byte {
+	b = appendText(appendText(appendDevice(b, u, d.ID), d.Name), d.Platform)
+	b = appendU64(append(b, d.Token[:]...), uint64(micros(d.TokenExpires)))
+	return appendU64(b, epoch)
+}
+
+func appendSeen(b []byte, s *Seen) []byte {
+	return appendU64(appendDevice(b, s.User, s.Device), uint64(micros(s.At)))
+}
+
+func appendDevice(b []byte, u parley.UserID, d parley.DeviceID) []byte {
+	return append(append(b, u[:]...), d[:]...)
+}
+
+func appendProfile(b []byte, u parley.UserID, what uint8, p Profile) []byte {
+	b = appendText(append(append(b, u[:]...), what, byte(p.LastSeenTo)), p.Name)
+	return append(appendU16(b, uint16(len(p.Picture))), p.Picture...)
+}
+
+func appendBeat(b []byte, epoch uint64, at int64) []byte {
+	return appendU64(appendU64(b, epoch), uint64(at))
 }
 
 // appendActor is what most bodies begin with.
@@ -160,6 +201,8 @@ func view(c parley.ConversationID, m *engine.Message) (parley.Message, bool) {
 	case kindRole:
 		e.Type, e.Users = parley.EventRole, []parley.UserID{d.user()}
 		e.Role = parley.Role(d.u8())
+	case kindRename:
+		e.Type, e.Title = parley.EventRenamed, d.text()
 	default:
 		return out, false
 	}

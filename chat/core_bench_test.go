@@ -118,7 +118,7 @@ func cpuTime(t testing.TB) int64 {
 func coreRooms(t testing.TB, s *Service, users, rooms int) ([]Login, []coreRoom) {
 	logins := make([]Login, users)
 	for i := range logins {
-		l, err := s.Login(t.Context(), parley.DefaultTenant, fmt.Sprint("user-", i))
+		l, err := s.Login(t.Context(), parley.DefaultTenant, fmt.Sprint("user-", i), Device{})
 		if err != nil {
 			t.Fatal(err)
 		}

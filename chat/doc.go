@@ -8,7 +8,7 @@
 // answers reads.
 //
 //	s, err := chat.Open(fs, "data", chat.Options{})
-//	ann, err := s.Login(ctx, parley.DefaultTenant, "ann")
+//	ann, err := s.Login(ctx, parley.DefaultTenant, "ann", Device{})
 //	room, err := s.CreateDirect(ctx, ann.Identity, bob.User)
 //	receipt, err := s.Send(ctx, ann.Identity, parley.Draft{Conversation: room, Stream: ann.Stream, Number: 1, Kind: parley.KindText, Body: text})
 //

@@ -18,8 +18,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	ann, _ := s.Login(ctx, parley.DefaultTenant, "ann")
-	bob, _ := s.Login(ctx, parley.DefaultTenant, "bob")
+	ann, _ := s.Login(ctx, parley.DefaultTenant, "ann", chat.Device{})
+	bob, _ := s.Login(ctx, parley.DefaultTenant, "bob", chat.Device{})
 	room, _ := s.CreateDirect(ctx, ann.Identity, bob.User)
 	receipt, err := s.Send(ctx, ann.Identity, parley.Draft{
 		Conversation: room, Stream: ann.Stream, Number: 1, Kind: parley.KindText, Body: []byte("hello"),

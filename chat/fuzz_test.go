@@ -39,6 +39,7 @@ func FuzzApply(f *testing.F) {
 	kinds := map[string]uint8{
 		"settings": kindSettings, "user": kindUser, "create": kindCreate, "add": kindAdd, "remove": kindRemove,
 		"role": kindRole, "send": kindSend, "mark": kindMark, "prefer": kindPrefer,
+		"rename": kindRename, "connect": kindConnect, "seen": kindSeen, "revoke": kindRevoke, "profile": kindProfile, "beat": kindBeat,
 	}
 	for name, body := range goldenCommands() {
 		f.Add(kinds[name], uint8(commandVersion), uint32(0), body)

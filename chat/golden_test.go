@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/engine"
@@ -21,6 +22,11 @@ var (
 	goldenRoom = parley.ConversationID{0: 0xc0, 15: 1}
 	goldenAnn  = parley.UserID{0: 0xa0, 15: 1}
 	goldenBob  = parley.UserID{0: 0xb0, 15: 2}
+
+	goldenDevice = Device{
+		ID: parley.DeviceID{0: 0xd0, 15: 3}, Name: "Änn's phone", Platform: "Android",
+		Token: [16]byte{0: 0xe0, 15: 4}, TokenExpires: time.UnixMicro(1767229200000000),
+	}
 )
 
 // goldenCommands are bodies of every kind.
@@ -36,6 +42,12 @@ func goldenCommands() map[string][]byte {
 		"send":     appendSend(nil, goldenAnn, &draft),
 		"mark":     appendMark(nil, mark{goldenRoom, goldenBob, 12, 11, 10, 4}),
 		"prefer":   appendPrefer(nil, goldenRoom, goldenBob, preferMute, 1767225600000000),
+		"rename":   appendRename(nil, goldenRoom, goldenAnn, "tïtle"),
+		"connect":  appendConnect(nil, goldenAnn, &goldenDevice, 1767225600000001),
+		"seen":     appendSeen(nil, &Seen{goldenAnn, goldenDevice.ID, time.UnixMicro(1767225602000000)}),
+		"revoke":   appendDevice(nil, goldenAnn, goldenDevice.ID),
+		"profile":  appendProfile(nil, goldenAnn, changeName|changePrivacy, Profile{Name: "Änn", LastSeenTo: parley.Nobody}),
+		"beat":     appendBeat(nil, 1767225600000001, 1767225630000000),
 	}
 }
 
@@ -59,11 +71,22 @@ func goldenRows() map[string]engine.Row {
 		"settings": &settings{bodyMax: 1 << 16, groupMax: 300, fanoutMax: 20},
 		"subject":  &subject{id: goldenAnn},
 		"user":     &user{tenant: 3, created: 1767225600000000, subject: "ann"},
+		"account": &account{
+			privacy: parley.Everybody, name: "Änn", picture: "https://example.com/ann.png",
+			devices: []accountDevice{
+				{id: goldenDevice.ID, name: "Änn's phone", platform: "Android", created: 1767225600000000, at: 1767225601000000,
+					epoch: 1767225600000001, token: goldenDevice.Token, expires: 1767229200000000},
+				{created: 1767225602000000, at: 1767225603000000},
+			},
+			revoked: []revoked{{parley.DeviceID{0: 0xd1}, [16]byte{0: 0xe1}, 1767229200000000}},
+		},
+		"beats": &beats{epochs: []beat{{1767225600000001, 1767225630000000}, {1767225700000000, 1767225700000000}}},
 	}
 }
 
 var goldenTables = map[string]uint8{
 	"conversation": engine.TableConversation, "settings": tableSettings, "subject": tableSubject, "user": tableUser,
+	"account": tableAccount, "beats": tableBeats,
 }
 
 // The golden file is the format's promise: what stands in a log or a catalogue
@@ -71,10 +94,10 @@ var goldenTables = map[string]uint8{
 func TestGolden(t *testing.T) {
 	path := filepath.Join("testdata", "v1.golden")
 	var now bytes.Buffer
-	for _, name := range []string{"settings", "user", "create", "add", "remove", "role", "send", "mark", "prefer"} {
+	for _, name := range []string{"settings", "user", "create", "add", "remove", "role", "send", "mark", "prefer", "rename", "connect", "seen", "revoke", "profile", "beat"} {
 		fmt.Fprintf(&now, "command %s %x\n", name, goldenCommands()[name])
 	}
-	for _, name := range []string{"conversation", "settings", "subject", "user"} {
+	for _, name := range []string{"conversation", "settings", "subject", "user", "account", "beats"} {
 		fmt.Fprintf(&now, "row %s %x\n", name, goldenRows()[name].AppendTo(nil))
 	}
 	if *update {

@@ -20,8 +20,8 @@ func (s *Service) CreateDirect(ctx context.Context, by parley.Identity, other pa
 
 // CreateGroup makes a group whose owner is the caller.
 func (s *Service) CreateGroup(ctx context.Context, by parley.Identity, title string, members []parley.UserID) (parley.ConversationID, error) {
-	if len(title) > titleMax || !utf8.ValidString(title) {
-		return parley.ConversationID{}, fmt.Errorf("%w: title of %d bytes, at most %d of UTF-8", parley.BadRequest, len(title), titleMax)
+	if err := checkText("title", title, titleMax); err != nil {
+		return parley.ConversationID{}, err
 	}
 	id := parley.ConversationID(randomUUID())
 	return id, s.create(ctx, by, id, parley.Group, title, members)
@@ -59,6 +59,22 @@ func (s *Service) Leave(ctx context.Context, by parley.Identity, c parley.Conver
 // SetRole gives a member of a group another role. Only the owner may.
 func (s *Service) SetRole(ctx context.Context, by parley.Identity, c parley.ConversationID, who parley.UserID, role parley.Role) error {
 	return s.appendTo(ctx, by, c, kindRole, appendRole(nil, c, by.User, who, role))
+}
+
+// Rename gives a group another title. Only an admin or the owner may.
+func (s *Service) Rename(ctx context.Context, by parley.Identity, c parley.ConversationID, title string) error {
+	if err := checkText("title", title, titleMax); err != nil {
+		return err
+	}
+	return s.appendTo(ctx, by, c, kindRename, appendRename(nil, c, by.User, title))
+}
+
+// checkText refuses a text that is no UTF-8, or too long.
+func checkText(what, text string, bytesMax int) error {
+	if len(text) > bytesMax || !utf8.ValidString(text) {
+		return fmt.Errorf("%w: %s of %d bytes, at most %d of UTF-8", parley.BadRequest, what, len(text), bytesMax)
+	}
+	return nil
 }
 
 // Mute silences a conversation for its member until a time; the zero time ends

@@ -29,6 +29,10 @@ func (*Machine) DecodeRow(k engine.Key, b []byte) (engine.Row, error) {
 		return decodeUser(b)
 	case tableSettings:
 		return decodeSettings(b)
+	case tableAccount:
+		return decodeAccount(b)
+	case tableBeats:
+		return decodeBeats(b)
 	}
 	return nil, fmt.Errorf("%w: row of table %d", engine.ErrCorrupt, k.Table)
 }
@@ -58,6 +62,25 @@ func (m *Machine) Apply(tx *engine.Tx, c *engine.Command) engine.Result {
 		return m.user(tx, c, &d)
 	case kindSettings:
 		return m.settings(tx, &d)
+	case kindRename:
+		return m.rename(tx, c, &d)
+	}
+	return m.applyAccount(tx, c, &d)
+}
+
+// applyAccount decides the commands about users and their devices.
+func (m *Machine) applyAccount(tx *engine.Tx, c *engine.Command, d *decoder) engine.Result {
+	switch c.Kind {
+	case kindConnect:
+		return m.connect(tx, c, d)
+	case kindSeen:
+		return m.seen(tx, c, d)
+	case kindRevoke:
+		return m.revoke(tx, c, d)
+	case kindProfile:
+		return m.profile(tx, c, d)
+	case kindBeat:
+		return m.beat(tx, d)
 	}
 	return engine.Result{Code: parley.Unsupported}
 }

@@ -124,7 +124,7 @@ func (w *world) flush() {
 
 func (w *world) user(subject string) Login {
 	w.t.Helper()
-	l, err := w.Login(w.t.Context(), parley.DefaultTenant, subject)
+	l, err := w.Login(w.t.Context(), parley.DefaultTenant, subject, Device{})
 	w.check(err)
 	return l
 }

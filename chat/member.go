@@ -154,6 +154,29 @@ func (m *Machine) role(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resu
 	return engine.Result{Seq: seq, Version: row.version}
 }
 
+// rename gives a group another title.
+func (m *Machine) rename(tx *engine.Tx, c *engine.Command, d *decoder) engine.Result {
+	id, actor, title := d.conversation(), d.user(), d.text()
+	if !d.whole() || len(title) > titleMax {
+		return refuse(parley.BadRequest)
+	}
+	slot, row, by, code := group(tx, c, id, actor)
+	switch {
+	case code != parley.OK:
+		return refuse(code)
+	case by.role < parley.RoleAdmin:
+		return refuse(parley.NotAllowed)
+	case row.title == title:
+		return engine.Result{Repeat: true, Version: row.version}
+	}
+	tx.Change(slot)
+	row.title = title
+	seq := tx.Link(slot, row.ordinal)
+	m.changed(tx, id, row)
+	m.tell(tx, Told{Conversation: id, Seq: seq, Ordinal: row.ordinal, Version: row.version, command: c}, row)
+	return engine.Result{Seq: seq, Version: row.version}
+}
+
 // prefer changes what a member sees for himself.
 func (m *Machine) prefer(tx *engine.Tx, c *engine.Command, d *decoder) engine.Result {
 	id, who, what, value := d.conversation(), d.user(), d.u8(), d.u64()

@@ -15,6 +15,7 @@ type model struct {
 
 type modelRoom struct {
 	direct bool
+	title  string         // of a later name; empty for its first
 	log    []modelMessage // of sequence 1, 2, 3, …
 	places map[parley.UserID]*modelPlace
 }
@@ -199,6 +200,21 @@ func (m *model) role(id parley.ConversationID, by, who parley.UserID, role parle
 	}
 	target.role = role
 	r.inherit()
+	r.system(by)
+	return parley.OK
+}
+
+func (m *model) rename(id parley.ConversationID, by parley.UserID, title string) parley.Code {
+	r, actor, code := m.group(id, by)
+	switch {
+	case code != parley.OK:
+		return code
+	case actor.role < parley.RoleAdmin:
+		return parley.NotAllowed
+	case r.title == title:
+		return parley.OK
+	}
+	r.title = title
 	r.system(by)
 	return parley.OK
 }

@@ -57,7 +57,7 @@ func newRandom(t *testing.T, seed uint64) *random {
 		Engine: engine.Options{HeadRowsMax: 4 + rng.IntN(60), Partitions: 1 + rng.IntN(5)},
 	})
 	x.all = x.world.users(6)
-	other, err := x.Login(t.Context(), 7, "user-0")
+	other, err := x.Login(t.Context(), 7, "user-0", Device{})
 	x.check(err)
 	x.all = append(x.all, other)
 	for i := range x.all {
@@ -112,6 +112,9 @@ func (x *random) step() {
 	case k < 68:
 		who, role := x.user().User, parley.Role(1+x.rng.IntN(3))
 		want(x.t, x.SetRole(ctx, u.Identity, c, who, role), x.codeFor(u, func() parley.Code { return x.model.role(c, u.User, who, role) }))
+	case k < 69:
+		title := fmt.Sprint("title ", x.rng.IntN(3))
+		want(x.t, x.Rename(ctx, u.Identity, c, title), x.codeFor(u, func() parley.Code { return x.model.rename(c, u.User, title) }))
 	case k < 72:
 		x.prefer(u, c)
 	case k < 82:
@@ -165,6 +168,7 @@ func (x *random) newRoom() {
 	id, err := x.CreateGroup(x.t.Context(), a.Identity, "title", others)
 	x.check(err)
 	x.model.create(id, false, a.User, others)
+	x.model.rooms[id].title = "title"
 	x.rooms = append(x.rooms, id)
 }
 
@@ -347,8 +351,8 @@ func (x *random) compareStates() {
 			if !st.MutedUntil.IsZero() {
 				muted = st.MutedUntil.UnixMicro()
 			}
-			got := fmt.Sprint(st.Last, st.Unread(), st.Ordinal, st.Role, st.Marks, st.MarkedUnread, muted)
-			expect := fmt.Sprint(r.last(), r.unread(u.User), r.ordinal(r.last()), p.role, parley.Watermarks{Delivered: p.delivered, Read: p.read}, p.flagged, p.muted)
+			got := fmt.Sprint(st.Title, st.Last, st.Unread(), st.Ordinal, st.Role, st.Marks, st.MarkedUnread, muted)
+			expect := fmt.Sprint(r.title, r.last(), r.unread(u.User), r.ordinal(r.last()), p.role, parley.Watermarks{Delivered: p.delivered, Read: p.read}, p.flagged, p.muted)
 			if got != expect {
 				x.t.Errorf("%v for %v: %s; the model says %s", id, u.User, got, expect)
 			}

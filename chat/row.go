@@ -14,6 +14,8 @@ const (
 	tableSettings uint8 = 2
 	tableSubject  uint8 = 3
 	tableUser     uint8 = 4
+	tableAccount  uint8 = 5
+	tableBeats    uint8 = 6
 )
 
 const rowVersion = 1

@@ -18,7 +18,7 @@ import (
 func TestStrangersLearnNothing(t *testing.T) {
 	w := open(t, Options{})
 	u := w.users(4)
-	other, err := w.Login(t.Context(), 7, "user-0")
+	other, err := w.Login(t.Context(), 7, "user-0", Device{})
 	w.check(err)
 	group, direct := w.group(u[0], u[1], u[2]), w.direct(u[0], u[1])
 	w.say(u[0], group, "secret")
@@ -119,7 +119,7 @@ func TestImpossibleFactsAreRefused(t *testing.T) {
 func TestUsersAreFoundBothWays(t *testing.T) {
 	w := open(t, Options{})
 	u := w.users(20)
-	far, err := w.Login(t.Context(), 9, "user-3")
+	far, err := w.Login(t.Context(), 9, "user-3", Device{})
 	w.check(err)
 	check := func() {
 		for i, l := range u {
@@ -161,7 +161,7 @@ func TestUsersAreFoundBothWays(t *testing.T) {
 		t.Errorf("a look at a subject allocates %v times", n)
 	}
 	for _, bad := range []string{"", "a\xff", strings.Repeat("x", subjectMax+1)} {
-		_, err := w.Login(t.Context(), 0, bad)
+		_, err := w.Login(t.Context(), 0, bad, Device{})
 		want(t, err, parley.BadRequest)
 	}
 }
@@ -485,12 +485,12 @@ func TestPlacesAreBounded(t *testing.T) {
 
 // New rows are refused when memory is full of them; what stands goes on.
 func TestRowsAreBounded(t *testing.T) {
-	w := open(t, Options{Engine: engine.Options{RowsMax: 7}})
-	u := w.users(3) // two rows each
+	w := open(t, Options{Engine: engine.Options{RowsMax: 10}})
+	u := w.users(3) // three rows each
 	c := w.direct(u[0], u[1])
 	_, err := w.CreateDirect(t.Context(), u[0].Identity, u[2].User)
 	want(t, err, parley.Overloaded)
-	_, err = w.Login(t.Context(), 0, "one too many")
+	_, err = w.Login(t.Context(), 0, "one too many", Device{})
 	want(t, err, parley.Overloaded)
 	w.say(u[0], c, "goes on")
 	w.user("user-1")

@@ -43,6 +43,7 @@ type Service struct {
 	machine *Machine
 	opts    Options
 	bodyMax int
+	epoch   uint64 // of this process: when it opened the store, in microseconds
 }
 
 // titleMax bounds a conversation's title, in bytes.
@@ -61,10 +62,21 @@ func Open(fs vfs.FS, dir string, opts Options) (*Service, error) {
 		return nil, err
 	}
 	s.engine = e
+	s.epoch = s.newEpoch()
 	if err := s.proposeSettings(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return s, nil
+}
+
+// newEpoch names this process: later than all that were before, whatever the
+// clock says.
+func (s *Service) newEpoch() uint64 {
+	epoch := uint64(max(s.now().UnixMicro(), 1))
+	if r := s.beats(); r != nil {
+		epoch = max(epoch, r.epochs[len(r.epochs)-1].epoch+1)
+	}
+	return epoch
 }
 
 // Close finishes what was taken and releases the folder.
@@ -140,10 +152,16 @@ func (e *OrderError) Is(target error) bool { return target == parley.RetryInOrde
 
 // append applies one command. A refusal is the error.
 func (s *Service) append(ctx context.Context, p parley.PartitionID, tenant parley.TenantID, kind uint8, body []byte) error {
+	return s.appendGrowing(ctx, p, tenant, kind, body, kind == kindUser || kind == kindCreate)
+}
+
+// appendGrowing applies one command, which is refused where it grows the rows
+// and memory is full of them.
+func (s *Service) appendGrowing(ctx context.Context, p parley.PartitionID, tenant parley.TenantID, kind uint8, body []byte, grows bool) error {
 	done := make(chan struct{})
 	b := &engine.Batch{
 		Commands: []engine.Command{{Partition: p, Kind: kind, Version: commandVersion, Tenant: tenant, Body: body}},
-		Grows:    kind == kindUser || kind == kindCreate,
+		Grows:    grows,
 		Done:     func(*engine.Batch) { close(done) },
 	}
 	if err := s.engine.Append(b); err != nil {

@@ -62,8 +62,10 @@ func (m *Machine) user(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resu
 	return engine.Result{}
 }
 
-// Login finds the user of a token's subject, or makes one at the first login.
-func (s *Service) Login(ctx context.Context, tenant parley.TenantID, subject string) (Login, error) {
+// Login finds the user of a token's subject, or makes one at the first login,
+// and writes down that one of his devices has come. It is parley.Revoked where
+// he has shut the device out, or the token that it comes with.
+func (s *Service) Login(ctx context.Context, tenant parley.TenantID, subject string, d Device) (Login, error) {
 	if subject == "" || len(subject) > subjectMax || !utf8.ValidString(subject) {
 		return Login{}, fmt.Errorf("%w: subject of %d bytes", parley.BadRequest, len(subject))
 	}
@@ -78,8 +80,12 @@ func (s *Service) Login(ctx context.Context, tenant parley.TenantID, subject str
 			return Login{}, parley.Unavailable
 		}
 	}
+	who := parley.Identity{Tenant: tenant, User: id}
+	if err := s.connect(ctx, who, &d); err != nil {
+		return Login{}, err
+	}
 	return Login{
-		Identity: parley.Identity{Tenant: tenant, User: id},
+		Identity: who,
 		Stream:   s.newStream(), Incarnation: s.engine.Incarnation(),
 	}, nil
 }

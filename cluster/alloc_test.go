@@ -63,11 +63,11 @@ func TestSendsAllocateNothing(t *testing.T) {
 	}()
 	r.Start(s)
 	defer func() { _ = r.Close() }()
-	ann, err := s.Login(t.Context(), 0, "ann")
+	ann, err := s.Login(t.Context(), 0, "ann", chat.Device{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	bob, err := s.Login(t.Context(), 0, "bob")
+	bob, err := s.Login(t.Context(), 0, "bob", chat.Device{})
 	if err != nil {
 		t.Fatal(err)
 	}

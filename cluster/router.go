@@ -115,7 +115,7 @@ func (r *Router) Authenticate(ctx context.Context, token string, _ *wire.Device)
 	if err != nil {
 		return parley.Identity{}, nil, time.Time{}, err
 	}
-	login, err := r.service.Login(ctx, tenant, subject)
+	login, err := r.service.Login(ctx, tenant, subject, chat.Device{})
 	if err != nil {
 		return parley.Identity{}, nil, time.Time{}, fmt.Errorf("login: %w", err)
 	}

@@ -114,8 +114,20 @@ func (f *folder) checkUsers() {
 		if f.subjects[subjectHash(u.tenant, u.subject)].user != id {
 			f.report.flaw("no subject's row leads to user %v", id)
 		}
+		if a, ok := f.accounts[id]; ok && a.partition != u.partition {
+			f.report.flaw("the account of user %v lies in partition %d, his row in %d", id, a.partition, u.partition)
+		}
 		f.report.Model.Users[userKey(u.tenant, u.subject)] = id
 		f.report.Model.taken[id] = true
+	}
+}
+
+// checkAccounts holds every account to a user.
+func (f *folder) checkAccounts() {
+	for id := range f.accounts {
+		if _, ok := f.users[id]; !ok {
+			f.report.flaw("account of user %v, who has no row", id)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 
@@ -82,6 +83,15 @@ type (
 		What         uint8
 		Value        uint64
 	}
+	// Rename gives a group another title.
+	Rename struct {
+		Conversation parley.ConversationID
+		Actor        parley.UserID
+		Title        string
+	}
+	// Account is one of the commands about users and their devices, which change
+	// nothing of a conversation and of which the model keeps nothing.
+	Account struct{}
 )
 
 // fields reads little-endian fields one after the other.
@@ -164,6 +174,11 @@ func (f *fields) body(kind uint8) any {
 		return f.mark()
 	case 9:
 		return &Prefer{f.conv(), f.user(), uint8(f.num(1)), f.num(8)}
+	case 10:
+		return &Rename{f.conv(), f.user(), f.text()}
+	case 11, 12, 13, 14, 15:
+		f.b = nil
+		return &Account{}
 	}
 	return nil
 }
@@ -287,6 +302,60 @@ func decodeSettingsRow(b []byte) (settings, error) {
 	v := f.num(1)
 	s := settings{uint32(f.num(4)), uint16(f.num(2)), uint16(f.num(2))}
 	return s, f.end(b, v)
+}
+
+// accountRow is what a user shows of himself, and his devices.
+type accountRow struct{ partition parley.PartitionID }
+
+// decodeAccountRow holds an account to its bounds.
+func decodeAccountRow(b []byte) (accountRow, error) {
+	f := &fields{b: b}
+	f.next(16) // last, segment: of no meaning here
+	v, privacy, name := f.num(1), f.num(1), f.text()
+	picture := f.next(int(f.num(2)))
+	named := 0
+	ids := make(map[[16]byte]bool)
+	for range f.num(1) {
+		id := [16]byte(f.next(16))
+		if id != [16]byte{} {
+			named++
+		}
+		if ids[id] && !f.short {
+			return accountRow{}, fmt.Errorf("device %x stands there twice", id)
+		}
+		ids[id] = true
+		if len(f.text()) > 64 || len(f.text()) > 32 {
+			return accountRow{}, errors.New("a device's name or platform is too long")
+		}
+		f.next(8 + 8 + 8 + 16 + 8)
+	}
+	shut := f.num(1)
+	for range shut {
+		f.next(16 + 16 + 8)
+	}
+	if privacy > 2 || len(name) > 100 || len(picture) > 512 || named > 16 || shut > 32 {
+		return accountRow{}, fmt.Errorf("privacy %d, name of %d bytes, picture of %d, %d devices, %d revoked", privacy, len(name), len(picture), named, shut)
+	}
+	return accountRow{}, f.end(b, v)
+}
+
+// decodeBeatsRow holds the epochs of server processes to their order.
+func decodeBeatsRow(b []byte) error {
+	f := &fields{b: b}
+	f.next(16) // last, segment: of no meaning here
+	v, n, before := f.num(1), f.num(1), uint64(0)
+	for range n {
+		epoch := f.num(8)
+		f.num(8)
+		if epoch <= before && !f.short {
+			return fmt.Errorf("epoch %d follows %d", epoch, before)
+		}
+		before = epoch
+	}
+	if n < 1 || n > 64 {
+		return fmt.Errorf("%d epochs", n)
+	}
+	return f.end(b, v)
 }
 
 // end holds a row to its version, and to its bytes all being read.

@@ -51,6 +51,7 @@ type folder struct {
 	cut      []cutPartition
 	rows     map[parley.ConversationID]*row
 	users    map[parley.UserID]userRow
+	accounts map[parley.UserID]accountRow
 	subjects map[[16]byte]subjectRow
 	lists    map[listKey]bool                    // true: left
 	at       map[parley.ConversationID]placement // from segments
@@ -83,7 +84,7 @@ func Folder(fs vfs.FS, dir string) (report *Report, err error) {
 	f := &folder{
 		fs: fs, dir: dir,
 		rows:  make(map[parley.ConversationID]*row),
-		users: make(map[parley.UserID]userRow), subjects: make(map[[16]byte]subjectRow),
+		users: make(map[parley.UserID]userRow), accounts: make(map[parley.UserID]accountRow), subjects: make(map[[16]byte]subjectRow),
 		lists: make(map[listKey]bool), at: make(map[parley.ConversationID]placement),
 	}
 	f.report.Model = NewModel()
@@ -142,6 +143,7 @@ func (f *folder) run() error {
 	}
 	f.checkRows()
 	f.checkUsers()
+	f.checkAccounts()
 	return f.readLog()
 }
 
@@ -260,6 +262,20 @@ func (f *folder) readRow(p parley.PartitionID, table uint8, id [16]byte, v []byt
 		}
 		u.partition = p
 		f.users[id] = u
+	case 5:
+		a, err := decodeAccountRow(v)
+		if err != nil {
+			return err
+		}
+		a.partition = p
+		f.accounts[id] = a
+	case 6:
+		if err := decodeBeatsRow(v); err != nil {
+			return err
+		}
+		if id != [16]byte{} {
+			return errors.New("the beats stand under an id")
+		}
 	default:
 		return errors.New("unknown here")
 	}

@@ -55,7 +55,7 @@ func (x *sound) work(t testing.TB, s *chat.Service) {
 	ctx := t.Context()
 	for i := range 4 {
 		insist(t, func() error {
-			l, err := s.Login(ctx, parley.DefaultTenant, fmt.Sprintf("user-%d", i))
+			l, err := s.Login(ctx, parley.DefaultTenant, fmt.Sprintf("user-%d", i), chat.Device{})
 			if err == nil {
 				x.users = append(x.users, l)
 			}

@@ -112,6 +112,10 @@ func (m *Model) Apply(c *Command) (parley.Seq, parley.Code) {
 		return 0, m.mark(c, b)
 	case *Prefer:
 		return 0, m.prefer(c, b)
+	case *Rename:
+		return m.rename(c, b)
+	case *Account:
+		return 0, parley.OK
 	}
 	return 0, parley.Unsupported
 }
@@ -348,6 +352,23 @@ func (m *Model) role(c *Command, b *Role) (parley.Seq, parley.Code) {
 	}
 	target.Role = b.Role
 	conv.handOver()
+	return conv.system(c, b.Actor), parley.OK
+}
+
+func (m *Model) rename(c *Command, b *Rename) (parley.Seq, parley.Code) {
+	if len(b.Title) > 200 {
+		return 0, parley.BadRequest
+	}
+	conv, by := m.conversation(c, b.Conversation, b.Actor)
+	switch {
+	case conv == nil:
+		return 0, parley.NotMember
+	case conv.Kind != parley.Group || by.Role < parley.RoleAdmin:
+		return 0, parley.NotAllowed
+	case conv.Title == b.Title:
+		return 0, parley.OK
+	}
+	conv.Title = b.Title
 	return conv.system(c, b.Actor), parley.OK
 }
 

@@ -254,7 +254,7 @@ func (w *world) settle(s *chat.Service) error {
 	for len(w.users) < 6 {
 		var l chat.Login
 		if err := w.insist(func() (err error) {
-			l, err = s.Login(ctx, parley.DefaultTenant, fmt.Sprintf("user-%d", len(w.users)))
+			l, err = s.Login(ctx, parley.DefaultTenant, fmt.Sprintf("user-%d", len(w.users)), chat.Device{})
 			return err
 		}); err != nil {
 			return fmt.Errorf("login: %w", err)
@@ -331,6 +331,8 @@ func (w *world) step(s *chat.Service) error {
 		return w.acknowledge(ctx, s, r, u)
 	case k < 84 && !r.direct:
 		return w.regroup(ctx, s, r)
+	case k < 85 && !r.direct:
+		return ignoreOff(w, s.Rename(ctx, w.users[0], r.id, fmt.Sprint("title ", w.rng.IntN(3))))
 	case k < 86:
 		return ignoreOff(w, s.Mute(ctx, w.users[u], r.id, w.now()))
 	case k < 88:
