@@ -13,6 +13,10 @@ build: ## bin/parley
 run: build ## a server for trying Parley out, on 127.0.0.1:8080, with a page
 	bin/parley serve --dev
 
+.PHONY: demo
+demo: build ## the same among people who have talked for years, with its data in demo-data/
+	bin/parley demo
+
 .PHONY: tools
 tools: ## install what the tests need and this machine lacks
 	scripts/tools.sh

@@ -37,7 +37,8 @@ var layers = map[string][]string{
 	"gateway":            {"wire"},
 	"node":               {"client", "gateway", "cluster", "chat", "engine", "auth", "wire", "web"},
 	"verify":             {"wal", "tiering/segment"},
-	"cmd/parley":         {"node", "client", "bench", "auth", "verify"},
+	"demo":               {"chat", "engine", "client"},
+	"cmd/parley":         {"node", "client", "bench", "demo", "auth", "verify"},
 
 	"internal/sim":       {"chat", "engine", "wal", "verify"},
 	"internal/crashtest": {"verify", "client", "auth", "wire"},
@@ -49,6 +50,7 @@ var layers = map[string][]string{
 var testLayers = map[string][]string{
 	"verify":  {"chat", "engine"}, // a folder to judge
 	"cluster": {"engine"},         // a store behind the router
+	"demo":    {"node", "verify"}, // a server to live on, and a judge of the folder
 }
 
 const simulatedDisk = "github.com/cockroachdb/pebble/v2/vfs"
@@ -61,7 +63,7 @@ var foreign = map[string]struct {
 }{
 	"github.com/lesismal/nbio":         {[]string{"gateway"}, "the poller stays in gateway/nbio.go; our logic is tested without it"},
 	"github.com/cockroachdb/pebble/v2": {[]string{"engine", "verify"}, "the catalogue is the engine's; its judge reads it alone"},
-	simulatedDisk:                      {[]string{"wal", "tiering/segment", "engine", "chat", "node", "verify", "internal/sim", "internal/crashtest", "cmd/parley"}, "the one file system, so that tests can cut its power"},
+	simulatedDisk:                      {[]string{"wal", "tiering/segment", "engine", "chat", "node", "verify", "demo", "internal/sim", "internal/crashtest", "cmd/parley"}, "the one file system, so that tests can cut its power"},
 }
 
 func TestImportsGoDown(t *testing.T) {

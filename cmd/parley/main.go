@@ -39,7 +39,7 @@ func run(args []string) int {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(serveCommand(), tokenCommand(), chatCommand(), benchCommand(), verifyCommand())
+	root.AddCommand(serveCommand(), tokenCommand(), chatCommand(), benchCommand(), verifyCommand(), demoCommand())
 	root.SetArgs(args)
 	switch err := root.Execute(); {
 	case err == nil:
