@@ -119,7 +119,7 @@ func fill(ctx context.Context, dir string, plan *world, o Options) (err error) {
 // people has everybody log in for the first time.
 func (f *filler) people() error {
 	for _, p := range f.plan.people {
-		login, err := f.service.Login(f.ctx, parley.DefaultTenant, p.subject)
+		login, err := f.service.Login(f.ctx, parley.DefaultTenant, p.subject, chat.Device{})
 		if err != nil {
 			return err
 		}
