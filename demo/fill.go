@@ -2,9 +2,11 @@ package demo
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"time"
@@ -67,8 +69,10 @@ type filler struct {
 	o       Options
 	plan    *world
 	clock   atomic.Int64 // microseconds
+	rng     *rand.Rand   // of the devices' ids
 	service *chat.Service
 	logins  []chat.Login
+	devices []filledDevice // the first of each person, and then what comes
 	rooms   []filledRoom
 	free    chan *parcel // those not on their way
 	failed  atomic.Pointer[error]
@@ -91,7 +95,7 @@ type parcel struct {
 
 func fill(ctx context.Context, dir string, plan *world, o Options) (err error) {
 	f := &filler{
-		ctx: ctx, o: o, plan: plan, rooms: make([]filledRoom, len(plan.rooms)), free: make(chan *parcel, pendingMax),
+		ctx: ctx, o: o, plan: plan, rng: generator(o.Seed, forDevices, 0), rooms: make([]filledRoom, len(plan.rooms)), free: make(chan *parcel, pendingMax),
 	}
 	f.clock.Store(o.start().UnixMicro())
 	f.service, err = chat.Open(vfs.Default, dir, chat.Options{Engine: engine.Options{
@@ -110,22 +114,65 @@ func fill(ctx context.Context, dir string, plan *world, o Options) (err error) {
 		err = f.history()
 	}
 	f.drain()
+	if err == nil {
+		f.leave()
+	}
 	if failed := f.failed.Load(); failed != nil && err == nil {
 		err = *failed
 	}
 	return errors.Join(err, f.service.Close())
 }
 
-// people has everybody log in for the first time.
+// filledDevice is one that has logged in.
+type filledDevice struct {
+	who  int
+	id   parley.DeviceID
+	seen int64 // microseconds, when it was there last
+}
+
+// people has everybody log in for the first time, and say who he is.
 func (f *filler) people() error {
-	for _, p := range f.plan.people {
-		login, err := f.service.Login(f.ctx, parley.DefaultTenant, p.subject, chat.Device{})
+	for i := range f.plan.people {
+		p := &f.plan.people[i]
+		name, platform := p.given()+"'s phone", "Android"
+		if i == mainPerson {
+			name, platform = mainDevices[0].name, mainDevices[0].platform
+		} else if i%2 == 0 {
+			platform = "iOS"
+		}
+		login, err := f.login(i, name, platform)
 		if err != nil {
 			return err
 		}
 		f.logins = append(f.logins, login)
+		to := chat.ProfileChange{Name: &p.name, Picture: &p.picture}
+		if i > closest && i%7 == 0 {
+			nobody := parley.Nobody
+			to.LastSeenTo = &nobody
+		}
+		if _, err := f.service.SetProfile(f.ctx, login.Identity, to); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// login has a person come with a device for the first time.
+func (f *filler) login(who int, name, platform string) (chat.Login, error) {
+	d := filledDevice{who: who, seen: f.clock.Load()}
+	binary.LittleEndian.PutUint64(d.id[:], f.rng.Uint64())
+	binary.LittleEndian.PutUint64(d.id[8:], f.rng.Uint64())
+	f.devices = append(f.devices, d)
+	return f.service.Login(f.ctx, parley.DefaultTenant, f.plan.people[who].subject, chat.Device{ID: d.id, Name: name, Platform: platform})
+}
+
+// leave writes down when each device was there last.
+func (f *filler) leave() {
+	seen := make([]chat.Seen, len(f.devices))
+	for i, d := range f.devices {
+		seen[i] = chat.Seen{User: f.logins[d.who].User, Device: d.id, At: time.UnixMicro(d.seen)}
+	}
+	f.service.Seen(seen)
 }
 
 func (f *filler) history() error {
@@ -158,14 +205,21 @@ func (f *filler) happen(e *event) error {
 		if c != nil {
 			return f.change(room, c)
 		}
+		f.devices[from].seen = e.at
 		return f.send(room, from, text)
 	case eventDelivered, eventRead:
+		f.devices[e.who].seen = e.at
 		return f.acknowledge(room, int(e.who), e.what)
 	case eventMute:
 		until := f.o.Until.AddDate(1, 0, 0)
 		return f.service.Mute(f.ctx, f.logins[e.who].Identity, room.id, until)
 	case eventMark:
 		return f.service.MarkUnread(f.ctx, f.logins[e.who].Identity, room.id, true)
+	case eventDevice:
+		d := mainDevices[1+len(f.devices)-len(f.plan.people)]
+		_, err := f.login(mainPerson, d.name, d.platform)
+		f.devices[len(f.devices)-1].seen = f.o.ago(d.gone).UnixMicro()
+		return err
 	}
 	return nil
 }
@@ -200,6 +254,8 @@ func (f *filler) change(room *filledRoom, c *change) error {
 		return f.service.Leave(f.ctx, by, room.id)
 	case parley.EventRole:
 		return f.service.SetRole(f.ctx, by, room.id, who[0], c.role)
+	case parley.EventRenamed:
+		return f.service.Rename(f.ctx, by, room.id, c.title)
 	}
 	return nil
 }

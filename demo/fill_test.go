@@ -103,6 +103,8 @@ func digest(t *testing.T, dir string, o Options) map[string][]string {
 		by := r.identity(p.subject)
 		for name, st := range r.list(by) {
 			key := p.subject + " in " + name
+			profile, _ := r.s.Profile(by.User)
+			d[key] = append(d[key], fmt.Sprintf("%+v last seen %v ago, devices %v", profile, o.Until.Sub(r.s.LastSeen(by.User)), deviceNames(r.s.Devices(by))))
 			d[key] = append(d[key], fmt.Sprintf("%d unread, own marks %v, peer's %v, muted %v", st.Unread(), st.Marks, st.Peer.Watermarks, !st.MutedUntil.IsZero()))
 			for _, m := range r.messages(by, st) {
 				from, _ := r.s.Subject(m.From)
@@ -115,6 +117,13 @@ func digest(t *testing.T, dir string, o Options) map[string][]string {
 		}
 	}
 	return d
+}
+
+func deviceNames(devices []chat.DeviceState) (names []string) {
+	for _, d := range devices {
+		names = append(names, fmt.Sprint(d.ID, d.Name, d.Platform))
+	}
+	return names
 }
 
 func TestSameSeedSameWorld(t *testing.T) {
@@ -241,10 +250,22 @@ func TestListHasEverything(t *testing.T) {
 	}
 	for _, want := range []string{
 		"markup", "Arabic", "Hebrew", "emoji", "link", "long", "muted", "marked unread", "empty",
-		"theirs unread", "read", "delivered", "sent", "event 1", "event 2", "event 3", "event 4", "event 5",
+		"theirs unread", "read", "delivered", "sent", "event 1", "event 2", "event 3", "event 4", "event 5", "event 6",
 	} {
 		if !found[want] {
 			t.Errorf("%s has nothing that is %s", w.Main, want)
+		}
+	}
+	if devices := r.s.Devices(main); len(devices) != 3 || devices[1].Name != "Old tablet" || until.Sub(devices[1].Seen) < 400*day {
+		t.Errorf("devices %v", devices)
+	}
+	if ago := until.Sub(r.s.LastSeen(main.User)); ago < 0 || ago > 2*hour {
+		t.Errorf("%s was last seen %v ago", w.Main, ago)
+	}
+	for _, who := range []string{"daniel", "priya", "layla"} {
+		p, _ := r.s.Profile(r.identity(who).User)
+		if p.Name == "" || len(p.Picture) > 512 {
+			t.Errorf("%s shows %+v", who, p)
 		}
 	}
 	if n := list["daniel"].Last; n < 1000 {

@@ -83,5 +83,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// ago is a part of the world's time before its end.
+func (o Options) ago(part float64) time.Time {
+	return o.Until.Add(-time.Duration(part * o.Years * year))
+}
+
 // start is when the world begins.
-func (o Options) start() time.Time { return o.Until.Add(-time.Duration(o.Years * year)) }
+func (o Options) start() time.Time { return o.ago(1) }

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -10,18 +11,31 @@ import (
 type person struct {
 	subject string // of the token: how he logs in
 	name    string // what others read
+	picture string // a reference; some have none
 }
 
 // known are the first people of every world, so that whoever tries it out finds
 // them under the same names. The conversation with daniel is the longest, those
 // with layla and noam are written from right to left.
 var known = []person{
-	{"maya", "Maya Lindqvist"},
-	{"daniel", "Daniel Okafor"},
-	{"priya", "Priya Raman"},
-	{"layla", "Layla Haddad"},
-	{"noam", "Noam Peretz"},
-	{"tomas", "Tomás Herrera"},
+	{subject: "maya", name: "Maya Lindqvist"},
+	{subject: "daniel", name: "Daniel Okafor"},
+	{subject: "priya", name: "Priya Raman"},
+	{subject: "layla", name: "Layla Haddad"},
+	{subject: "noam", name: "Noam Peretz"},
+	{subject: "tomas", name: "Tomás Herrera"},
+}
+
+// mainDevices are the main person's: the first is what all is written with. They
+// come after a part of the world's time, and were there last so long before its
+// end; 0 is when the person did something last.
+var mainDevices = [...]struct {
+	name, platform string
+	comes, gone    float64
+}{
+	{name: "Maya's phone", platform: "Android"},
+	{name: "Old tablet", platform: "iPadOS", comes: 0.05, gone: 0.6},
+	{name: "Work laptop", platform: "Firefox on Linux", comes: 0.4, gone: 0.003},
 }
 
 // The places of those whom the plan names.
@@ -67,6 +81,13 @@ func populate(n int, rng *rand.Rand) []person {
 		}
 	}
 	people := append([]person(nil), known[:min(n, len(known))]...)
+	defer func() {
+		for i := range people {
+			if i != mainPerson && i%3 != 0 {
+				people[i].picture = landscape(rng)
+			}
+		}
+	}()
 	for k := 0; len(people) < n; k++ {
 		round := rounds[k%len(rounds)]
 		rng.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
@@ -97,4 +118,14 @@ func plain(s string) string { return plainLetters.Replace(strings.ToLower(s)) }
 func (p person) given() string {
 	g, _, _ := strings.Cut(p.name, " ")
 	return g
+}
+
+// landscape is a small picture in itself, so that nothing need be fetched: a sky, a
+// sun and hills.
+func landscape(rng *rand.Rand) string {
+	hue := rng.IntN(360)
+	svg := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path fill="hsl(%d,60%%,78%%)" d="M0 0h9v9H0z"/>`+
+		`<circle cx="%d" cy="3" r="1.3" fill="#fe9"/><path fill="hsl(%d,35%%,40%%)" d="M0 %dl3-2 2 2 2-1 2 2v9H0z"/></svg>`,
+		hue, 2+rng.IntN(6), (hue+90+rng.IntN(180))%360, 6+rng.IntN(2))
+	return "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString([]byte(svg))
 }

@@ -47,6 +47,7 @@ type change struct {
 	by    int
 	who   []int
 	role  parley.Role
+	title string
 }
 
 // event is what happens at one moment.
@@ -66,6 +67,7 @@ const (
 	eventRead                // a member has read all so far
 	eventMute
 	eventMark
+	eventDevice // the main person's next device comes
 )
 
 // stage is what a room is to become.
@@ -107,6 +109,7 @@ type planner struct {
 	library *library
 	rng     *rand.Rand
 	world   *world
+	odd     picker // what looks strange; of all rooms, so that all of it is somewhere
 }
 
 // The seed has a generator of its own for each purpose, so that what one draws
@@ -116,6 +119,7 @@ const (
 	forCalendar
 	forTexts
 	forLife
+	forDevices
 )
 
 func generator(seed uint64, purpose, of int) *rand.Rand {
@@ -129,6 +133,8 @@ func plan(o Options) (*world, error) {
 		return nil, err
 	}
 	p := &planner{o: o, library: l, rng: generator(o.Seed, forPlan, 0), world: &world{}}
+	p.odd = picker{p: p, bag: slices.Clone(l.scripts[rawScripts])}
+	slices.Reverse(p.odd.bag) // markup is first, and so in the longest conversation
 	p.world.people = populate(o.Users, p.rng)
 	stages := p.stages()
 	all := 0.0
@@ -136,6 +142,11 @@ func plan(o Options) (*world, error) {
 		all += stages[i].share
 	}
 	sum, given := 0.0, 0
+	for _, d := range mainDevices {
+		if d.comes > 0 {
+			p.add(p.o.ago(1-d.comes).UnixMicro(), 0, mainPerson, eventDevice)
+		}
+	}
 	for i := range stages {
 		sum += stages[i].share
 		upTo := int(math.Round(sum / all * float64(o.Messages)))
@@ -241,12 +252,11 @@ func lines(acts []act) (n int) {
 // missing.
 func (p *planner) acts(s *stage, n int) []act {
 	k := &picker{p: p, decks: s.decks}
-	odd := &picker{p: p, decks: []string{rawScripts}}
 	var acts []act // the last first
 	for n > 0 {
 		next := k.next()
 		if s.kind == parley.Direct && s.decks[0] == "direct" && (len(acts) == 2 || p.rng.IntN(50) == 0) {
-			next = odd.next()
+			next = p.odd.next()
 		}
 		skip := max(len(next.lines)-n, 0)
 		acts = append(acts, act{script: next, skip: skip})

@@ -91,6 +91,9 @@ func (p *planner) groups() []stage {
 		return due{after, change{event: parley.EventRole, by: by, who: []int{who}, role: parley.RoleAdmin}}
 	}
 	left := func(after float64, who int) due { return due{after, change{event: parley.EventLeft, by: who}} }
+	renamed := func(after float64, by int, title string) due {
+		return due{after, change{event: parley.EventRenamed, by: by, title: title}}
+	}
 	var all []stage
 	group := func(title, deck string, size int, age time.Duration, share float64, r *rhythm, firsts ...int) *stage {
 		all = append(all, stage{
@@ -101,7 +104,7 @@ func (p *planner) groups() []stage {
 	}
 
 	s := group("Family", "family", 5, 15*minute, 80, leisure, closest, mainPerson)
-	s.changes = []due{role(0.3, closest, mainPerson)}
+	s.changes = []due{renamed(0.2, closest, "Family 🏡"), role(0.3, closest, mainPerson)}
 	s.unread = 3
 	if last := s.people[len(s.people)-1]; len(s.people) > 3 {
 		s.people = s.people[:len(s.people)-1]
@@ -131,7 +134,8 @@ func (p *planner) groups() []stage {
 		s.people = s.people[:n-3]
 	}
 
-	group("Autumn trip", "trip", 4, 90*day, 15, leisure)
+	s = group("Autumn trip", "trip", 4, 90*day, 15, leisure)
+	s.changes = []due{renamed(0.3, s.people[0], "Lisbon by train 🚆")}
 
 	s = group("Flat hunting", "trip", 3, 12*day, 4, leisure, closest)
 	s.changes = []due{left(0.9, mainPerson)}
