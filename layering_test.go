@@ -40,6 +40,8 @@ var layers = map[string][]string{
 	"demo":               {"chat", "engine", "client"},
 	"cmd/parley":         {"node", "client", "bench", "demo", "auth", "verify"},
 
+	"clients/js/generate": {},
+
 	"internal/sim":       {"chat", "engine", "wal", "verify"},
 	"internal/crashtest": {"verify", "client", "auth", "wire"},
 }

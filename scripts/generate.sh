@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the generated code anew: wire/*.pb.go from wire/parley.proto. With
-# --check, only fails when that would change it.
+# Makes the generated code anew from wire/parley.proto: wire/*.pb.go, and the
+# schema of the TypeScript client. With --check, only fails when that would change it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +12,7 @@ fi
 
 scripts/tools.sh protoc
 go build -o bin/ google.golang.org/protobuf/cmd/protoc-gen-go github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto
+go build -o bin/protoc-gen-parley-ts ./clients/js/generate
 
 # The messages that package wire's decoders use again; see wire/request.go.
 pooled=()
@@ -32,8 +33,11 @@ sed -i '/m.unknownFields = append(m.unknownFields, /d' "$out/wire/parley_vtproto
 # Its own is not written down, or each machine would make another file.
 sed -i '/^\/\/ \tprotoc  *v[0-9.]*$/d' "$out/wire/parley.pb.go"
 
+mkdir -p "$out/clients/js/src/wire"
+protoc --plugin=bin/protoc-gen-parley-ts --parley-ts_out="$out/clients/js/src/wire" wire/parley.proto
+
 if [ "$out" != . ]; then
-	for file in "$out"/wire/*.pb.go; do
-		diff -u "wire/$(basename "$file")" "$file" || { echo 'run: make generate' >&2; exit 1; }
+	for file in wire/parley.pb.go wire/parley_vtproto.pb.go clients/js/src/wire/schema.ts; do
+		diff -u "$file" "$out/$file" || { echo 'run: make generate' >&2; exit 1; }
 	done
 fi

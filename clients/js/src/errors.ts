@@ -17,11 +17,20 @@ export class ParleyError extends Error implements Failure {
   }
 }
 
-/** The store failed: it is full, broken, of another user, or erased. */
+/** The store failed: it is full, broken, erased, or another's. */
 export class StoreError extends ParleyError {
   override readonly name = "StoreError";
 
-  constructor(code: "store_full" | "store_broken" | "other_user" | "erased", message: string, cause?: unknown) {
+  /**
+   * `lost` says that the store is there and was emptied by somebody: what the client
+   * has in memory may be written anew.
+   */
+  constructor(
+    code: "store_full" | "store_broken" | "other_user" | "erased" | "replaced",
+    message: string,
+    cause?: unknown,
+    readonly lost = false,
+  ) {
     super(code, message, cause === undefined ? undefined : { cause });
   }
 }

@@ -1,0 +1,187 @@
+import { ParleyError, StoreError } from "../errors.js";
+import { randomHex } from "../wire/bytes.js";
+import * as wire from "../wire/schema.js";
+import { backoff } from "./clock.js";
+import type { Core } from "./core.js";
+import { CloseError, networkError, Session } from "./session.js";
+
+/** How the last attempt ended. */
+interface End {
+  readonly welcomed: boolean;
+  /** How long the server wants to be left alone, undefined if it said nothing. */
+  readonly pause?: number | undefined;
+  readonly error: unknown;
+}
+
+/** Keeps the client connected until it stops. */
+export async function connect(core: Core): Promise<void> {
+  let [attempts, refused] = [0, 0];
+  const next: { token?: string } = {};
+  const { signal } = core.stopping;
+  while (!signal.aborted) {
+    core.connectionIs({ status: "connecting" });
+    const { welcomed, pause, error } = await attempt(core, next);
+    if (signal.aborted) return;
+    if (welcomed) attempts = refused = 0;
+    const failure = networkError(error);
+    if (failure.code === "bad_token") refused++;
+    const fatal = failure.code === "revoked" || failure.code === "replaced" || failure.code === "protocol" ||
+      error instanceof StoreError || failure.code === "bad_token" && refused > 1;
+    if (fatal) {
+      if (failure.code === "revoked") await newDevice(core);
+      core.giveUp(failure);
+      return;
+    }
+    if (next.token !== undefined || failure.code === "bad_token" && pause === undefined) continue;
+    // At once after the first loss.
+    const wait = pause ?? (welcomed ? Math.random() * 100 : backoff(attempts++));
+    core.connectionIs({ status: "offline", retryAt: Date.now() + wait, error: failure.toFailure() });
+    await pauseFor(core, wait);
+  }
+}
+
+/** Waits, or until something says that it may work now. */
+async function pauseFor(core: Core, ms: number): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    core.nudge = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    if (core.stopping.signal.aborted) core.nudge();
+  });
+  core.nudge = () => {};
+}
+
+/** Connects, and waits until the connection ends. `next` holds a token that was
+ * fetched for it already, and is given one for the next. */
+async function attempt(core: Core, next: { token?: string }): Promise<End> {
+  let s: Session | undefined;
+  try {
+    const token = next.token ?? await fetchToken(core);
+    delete next.token;
+    if (core.stopping.signal.aborted) return { welcomed: false, error: undefined };
+    await core.committed(); // the device's id, before anybody hears it
+    s = await Session.open({
+      url: urlOf(core), token, subprotocol: core.o.subprotocol, webSocket: core.o.webSocket,
+      handle: (messages) => handle(core, s!, messages, next),
+    }, core.stopping.signal);
+    await attach(core, s);
+  } catch (e) {
+    s?.close();
+    return { welcomed: s !== undefined, error: e };
+  }
+  const error = await s.ended;
+  detach(core, s);
+  return { welcomed: true, pause: s.backIn, error };
+}
+
+async function fetchToken(core: Core): Promise<string> {
+  try {
+    const token = await core.o.token();
+    if (typeof token === "string" && /^[\w.~+/=-]+$/.test(token)) return token;
+  } catch (e) {
+    throw new ParleyError("token", "no token: " + String((e as Error)?.message ?? e), { cause: e });
+  }
+  throw new ParleyError("token", "what was given is no token");
+}
+
+/** Where to connect, and as which device. */
+function urlOf(core: Core): string {
+  const url = new URL(core.o.url);
+  url.searchParams.set("device", core.meta.device);
+  if (core.o.device.name) url.searchParams.set("name", core.o.device.name);
+  if (core.o.device.platform) url.searchParams.set("platform", core.o.device.platform);
+  return url.href;
+}
+
+/** A device that was shut out is another one after the next login. Its outbox stays. */
+async function newDevice(core: Core): Promise<void> {
+  core.meta = { ...core.meta, device: randomHex(16) };
+  core.putMeta();
+  await core.committed().catch(() => {});
+}
+
+/** Makes a session the client's. */
+async function attach(core: Core, s: Session): Promise<void> {
+  const w = s.welcome;
+  await core.committed();
+  core.usable();
+  const { meta } = core;
+  if (meta.user === "") meta.user = w.user;
+  if (meta.user !== w.user) throw new StoreError("other_user", `what is stored is of ${meta.user}, and the token of ${w.user}`);
+  meta.bodyMax = w.bodyMax;
+  if (meta.stream === 0n) core.outbox.useStream(w.stream);
+  if (meta.incarnation === 0n) meta.incarnation = w.incarnation;
+  else if (meta.incarnation !== w.incarnation) core.restorer.begin(s);
+  core.putMeta();
+  core.session = s;
+  core.sync.start(s);
+  core.live.attached(s);
+  core.outbox.pump();
+  core.wakeOnline();
+}
+
+/** Takes the session away, and tells everybody who waits for an answer. */
+function detach(core: Core, s: Session): void {
+  core.session = undefined;
+  s.abandon();
+  core.outbox.lost();
+  for (const v of core.conversations.values()) {
+    v.sentDelivered = v.sentRead = 0;
+    v.pulling = v.stateDue = false;
+  }
+  core.pulls.clear();
+}
+
+/** Takes what the server sent. What came with one reading is durable before the next
+ * is taken: meanwhile more gathers, for one transaction. */
+async function handle(core: Core, s: Session, messages: wire.ServerMessage[], next: { token?: string }): Promise<void> {
+  for (const m of messages) {
+    if (m.replyTo !== 0) s.reply(m);
+    else if (core.session === s || m.goingAway || m.tokenExpiring) take(core, s, m, next);
+  }
+  core.tend();
+  await core.settled().catch(() => {});
+}
+
+function take(core: Core, s: Session, m: wire.ServerMessage, next: { token?: string }): void {
+  if (m.message !== undefined) {
+    s.pushes++;
+    core.inbox.message(s, m.message);
+  } else if (m.marks !== undefined) {
+    s.pushes++;
+    core.inbox.marks(s, m.marks);
+  } else if (m.state !== undefined) {
+    s.pushes++;
+    core.inbox.state(s, m.state);
+  } else if (m.check !== undefined) {
+    // Pushes are counted whether they reached us or not.
+    if (s.pushes < m.check.pushes) core.sync.start(s);
+    s.pushes = m.check.pushes;
+  } else if (m.presences !== undefined) {
+    core.live.presences(m.presences);
+  } else if (m.typing !== undefined) {
+    core.live.typed(m.typing);
+  } else if (m.profiles !== undefined) {
+    core.live.profiled(m.profiles);
+  } else if (m.goingAway !== undefined) {
+    s.backIn = Math.max(m.goingAway.retryAfterMs, 1);
+    s.leaving = true;
+  } else if (m.tokenExpiring !== undefined) {
+    void renewToken(core, s, next);
+  }
+}
+
+/** Gets a fresh token while the session still stands, and goes over to it. Without
+ * one the session stays, until the server ends it. */
+async function renewToken(core: Core, s: Session, next: { token?: string }): Promise<void> {
+  try {
+    next.token = await fetchToken(core);
+    s.leave();
+  } catch {
+    // The next connection asks again, and says so.
+  }
+}
+
+export { CloseError };

@@ -1,0 +1,519 @@
+import type { AnyEvent, Connection, Draft, Failure, Options } from "../api.js";
+import { ParleyError, StoreError } from "../errors.js";
+import * as ranges from "../ranges.js";
+import { noChanges, type Changes, type MessageRecord, type MetaRecord, type Saved, type Store } from "../store.js";
+import { conversationData, draftView, itemsOf, sameData, type ConversationData } from "../views.js";
+import type { Subprotocol } from "../wire/codec.js";
+import { randomHex } from "../wire/bytes.js";
+import { Calls } from "./calls.js";
+import { now } from "./clock.js";
+import { connect } from "./connect.js";
+import { blankRecord, Conv } from "./conversation.js";
+import { Inbox } from "./inbox.js";
+import { Live } from "./live.js";
+import { Marks } from "./marks.js";
+import { Outbox } from "./outbox.js";
+import { Pending } from "./pending.js";
+import { Puller } from "./pull.js";
+import { Restorer } from "./restore.js";
+import type { Session } from "./session.js";
+import { Syncer } from "./sync.js";
+
+/** What changed, for every tab to take over and tell: plain, so that it can be posted. */
+export interface Patch {
+  user?: string;
+  device?: string;
+  connection?: Connection;
+  conversations?: ConversationData[];
+  gone?: string[];
+  /** With their place among the drafts of their conversation. */
+  drafts?: { readonly order: number; readonly draft: Draft }[];
+  /** Drafts that are messages now, and told as such. */
+  settled?: Draft[];
+  discarded?: Draft[];
+  events?: AnyEvent[];
+}
+
+export interface CoreOptions {
+  readonly url: string;
+  readonly token: Options["token"];
+  readonly device: { readonly name: string; readonly platform: string };
+  readonly subprotocol: Subprotocol;
+  readonly webSocket: NonNullable<Options["webSocket"]>;
+  readonly messagesMax: number;
+  readonly catchUpMax: number;
+}
+
+/** How many messages an event has at most. */
+const eventMax = 500;
+/** How many messages are read from the store at once. */
+const readMax = 1000;
+/** How many messages of a conversation are kept when others are dropped. */
+const keepMin = 100;
+/** How long `close` waits for answers to what is on its way. */
+const closeWait = 3_000;
+
+/** The device: everything but tabs. One tab of a browser has it, and tells the others. */
+export class Core {
+  meta: MetaRecord;
+  readonly conversations = new Map<string, Conv>();
+  readonly outbox = new Outbox(this);
+  readonly inbox = new Inbox(this);
+  readonly sync = new Syncer(this);
+  readonly pulls = new Puller(this);
+  readonly marks = new Marks(this);
+  readonly restorer = new Restorer(this);
+  readonly live = new Live(this);
+  readonly calls = new Calls(this);
+
+  session: Session | undefined;
+  connection: Connection = { status: "offline" };
+  /** The generation that was applied last. */
+  applied = 0;
+  /** Why the client gave up. */
+  stopped: ParleyError | undefined;
+  readonly stopping = new AbortController();
+
+  private pending = new Pending(1);
+  private keeping: Promise<void> | undefined;
+  private attention: number | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private events: AnyEvent[] = [];
+  private connecting: Promise<void> | undefined;
+  private held = 0;
+  private clock = 0;
+  private onlineWaiters: (() => void)[] = [];
+  /** Wakes the pause before the next attempt to connect. */
+  nudge: () => void = () => {};
+
+  private constructor(readonly o: CoreOptions, readonly store: Store, readonly emit: (patch: Patch) => void, meta: MetaRecord) {
+    this.meta = meta;
+  }
+
+  /** Takes over what the store holds. */
+  static async load(o: CoreOptions, store: Store, user: string, emit: (patch: Patch) => void): Promise<Core> {
+    const saved = await store.load();
+    const core = new Core(o, store, emit, saved.meta ?? {
+      user, device: randomHex(16), incarnation: 0n, restoring: false, cursor: new Uint8Array(), stream: 0n, streams: [], nextOrder: 1, bodyMax: 0,
+    });
+    await core.takeOver(saved);
+    if (saved.meta === undefined) core.putMeta();
+    return core;
+  }
+
+  private async takeOver(saved: Saved): Promise<void> {
+    for (const r of saved.conversations) {
+      const v = new Conv(r);
+      this.conversations.set(r.id, v);
+      this.held += ranges.size(r.held);
+      // Finds the messages again that were not folded into the counts.
+      for (const [from, to] of ranges.within(r.held, r.counted + 1, r.last)) {
+        for (const m of await this.store.messages(r.id, from, to, readMax)) v.count(m.seq, this.inbox.tallyOf(m, 0));
+      }
+      v.fold();
+    }
+    this.outbox.load(saved.lanes, saved.drafts);
+  }
+
+  start(): void {
+    this.connecting = connect(this);
+  }
+
+  /** What another tab, or this one, is to know at first. */
+  snapshot(): Patch {
+    const all = [...this.outbox.drafts.values()].filter((d) => d.r.status !== "sent");
+    return {
+      user: this.meta.user, device: this.meta.device, connection: this.connection,
+      conversations: [...this.conversations.values()].filter((v) => v.stated).map((v) => (v.shown ??= conversationData(v, this.meta.user))),
+      drafts: all.map((d) => ({ order: d.r.order, draft: draftView(d.r) })),
+    };
+  }
+
+  // -------------------------------------------------------------------------
+  // The store. One loop writes to it. It takes all that has gathered as one, then
+  // lets go what had to be durable first: drafts to the server, acknowledgements,
+  // events.
+  // -------------------------------------------------------------------------
+
+  /** What the next change of the store takes. */
+  change(): Pending {
+    this.keeping ??= Promise.resolve().then(() => this.keep());
+    return this.pending;
+  }
+
+  private async keep(): Promise<void> {
+    try {
+      while (!this.pending.empty && this.stopped === undefined) await this.apply();
+      if (this.stopped !== undefined) this.pending.settle(this.stopped);
+    } catch (e) {
+      this.giveUp(asStoreError(e));
+      this.pending.settle(this.stopped);
+    } finally {
+      this.keeping = undefined;
+      const p = this.pending;
+      if (p.empty) {
+        // Whoever waits for nothing has waited long enough.
+        this.pending = new Pending(p.generation + 1);
+        p.settle(this.stopped);
+      } else if (this.stopped === undefined) {
+        this.change();
+      }
+    }
+  }
+
+  private async apply(): Promise<void> {
+    for (let lost = this.pending.lost.shift(); lost !== undefined; lost = this.pending.lost.shift()) await this.unsend(lost);
+    const p = this.pending;
+    this.pending = new Pending(p.generation + 1);
+    const changes = this.fill(p);
+    const ready = [...p.conversations].filter((v) => this.isHere(v)).map((v) => ({ v, tail: v.r.tail, prefix: v.prefix() }));
+    try {
+      if (changes !== undefined) await this.store.apply(changes);
+    } catch (e) {
+      this.storeFailed(p, asStoreError(e));
+      return;
+    }
+    this.applied = p.generation;
+    for (const d of p.drafts) d.stored = true;
+    for (const { v, tail, prefix } of ready) {
+      if (!this.isHere(v) || !v.stated) continue;
+      v.tellable = Math.max(v.tellable, tail);
+      v.durable = prefix;
+    }
+    const told = await this.tellMessages(ready.map((r) => r.v));
+    this.tell(p, told);
+    p.settle();
+    for (const { v } of ready) this.marks.due(v);
+    this.outbox.pump();
+    this.trim();
+  }
+
+  private isHere(v: Conv): boolean {
+    return this.conversations.get(v.r.id) === v;
+  }
+
+  /** Makes the changes of what was marked; undefined where nothing is to be stored. */
+  private fill(p: Pending): Changes | undefined {
+    const c: Changes = { ...noChanges(), ...p.changes };
+    if (p.meta) c.meta = { ...this.meta };
+    c.conversations = [...p.conversations].filter((v) => this.isHere(v)).map((v) => v.snapshot());
+    c.lanes = [...p.lanes].map((l) => ({ ...l }));
+    c.drafts = [...p.drafts].filter((d) => this.outbox.drafts.get(d.r.id) === d)
+      .map(({ r }) => (r.status === "sent" ? { ...r, text: undefined, data: undefined } : { ...r }));
+    const nothing = c.meta === undefined &&
+      c.conversations.length + c.lanes.length + c.drafts.length + c.dropped.length + c.gone.length + c.cut.length + c.messages.length === 0;
+    return nothing ? undefined : c;
+  }
+
+  /** A store that fails stops the client: what is in memory would not be true any
+   * more. But where it is only full, what is to be sent is refused, and where it was
+   * emptied, it is filled again. */
+  private storeFailed(p: Pending, e: StoreError): void {
+    this.pending.prepend(p);
+    if (e.lost) {
+      this.trouble(e);
+      this.storeAll();
+      return;
+    }
+    if (e.code === "store_full" && this.outbox.takeBack().length > 0) {
+      this.trouble(e);
+      return;
+    }
+    throw e;
+  }
+
+  /** Has all that is in memory stored anew. The messages are gone from the device. */
+  private storeAll(): void {
+    const p = this.change();
+    p.changes.messages.length = 0;
+    p.meta = true;
+    this.held = 0;
+    for (const v of this.conversations.values()) {
+      v.r.held = [];
+      v.r.doubt = [];
+      v.r.tail = v.tellable = v.told;
+      v.untold.clear();
+      v.r.confirmedDelivered = Math.max(v.r.confirmedDelivered, v.durable);
+      p.conversations.add(v);
+      this.pulls.want(v);
+    }
+    this.outbox.storeAll();
+  }
+
+  /** Makes failed drafts of the own messages in a range that a restore took. */
+  private async unsend(lost: { conversation: string; from: number; to: number }): Promise<void> {
+    let { from } = lost;
+    for (;;) {
+      const messages = await this.store.messages(lost.conversation, from, lost.to, readMax);
+      for (const m of messages) if (m.from === this.meta.user && this.outbox.isOurs(m.stream)) this.outbox.unsend(m);
+      if (messages.length < readMax) return;
+      from = messages.at(-1)!.seq + 1;
+    }
+  }
+
+  /** Has a conversation stored, and shown. */
+  put(v: Conv): void {
+    this.change().conversations.add(v);
+  }
+
+  putMeta(): void {
+    this.change().meta = true;
+  }
+
+  /** Resolves once what has gathered is durable; at once if there is nothing. */
+  async settled(): Promise<void> {
+    if (this.keeping !== undefined) await this.committed();
+  }
+
+  /** Stops the client because its store failed. */
+  storeBroke(e: unknown): void {
+    this.giveUp(asStoreError(e));
+  }
+
+  /** Resolves once everything so far is durable. */
+  async committed(): Promise<void> {
+    if (this.stopped !== undefined) throw this.stopped;
+    const p = this.change();
+    await p.done;
+  }
+
+  // -------------------------------------------------------------------------
+  // Telling
+  // -------------------------------------------------------------------------
+
+  /** Has an event told once what has happened is durable. */
+  note(...events: AnyEvent[]): void {
+    this.events.push(...events);
+    this.change().told = true;
+  }
+
+  connectionIs(c: Connection): void {
+    this.connection = c;
+    this.emit({ connection: c });
+  }
+
+  /** Something that the user should know. */
+  private trouble(e: StoreError): void {
+    this.emit({ events: [{ type: "trouble", error: e.toFailure() }] });
+  }
+
+  private async tellMessages(of: readonly Conv[]): Promise<AnyEvent[]> {
+    const events: AnyEvent[] = [];
+    for (const v of of) {
+      while (this.isHere(v) && v.tellable > v.told) {
+        const from = v.told + 1;
+        const next = ranges.within(v.r.held, from, v.tellable)[0];
+        if (next === undefined) break;
+        const span = [next[0], Math.min(next[1], next[0] + eventMax - 1)] as const;
+        const messages = recent(v, span) ?? (await this.store.messages(v.r.id, span[0], span[1], eventMax));
+        if (v.told + 1 !== from) continue; // a restore came between
+        v.told = span[1];
+        for (const seq of v.untold.keys()) if (seq <= v.told) v.untold.delete(seq);
+        events.push({
+          type: "messages", id: v.r.id, items: itemsOf(v.r.id, span, messages, this.meta.user),
+          ...(next[0] > from && { hole: { from, to: next[0] - 1 } }),
+        });
+        for (const m of messages) this.live.wrote(m.conversation, m.from);
+      }
+    }
+    return events;
+  }
+
+  /** Tells what a change of the store was about. */
+  private tell(p: Pending, messages: readonly AnyEvent[]): void {
+    const patch: Patch = {};
+    const conversations: ConversationData[] = [];
+    const settled: Draft[] = [];
+    for (const v of p.conversations) {
+      if (!this.isHere(v) || !v.stated) continue;
+      const data = conversationData(v, this.meta.user);
+      if (v.shown === undefined || !sameData(v.shown, data)) conversations.push((v.shown = data));
+    }
+    const drafts: { order: number; draft: Draft }[] = [];
+    for (const d of p.drafts) if (this.outbox.drafts.get(d.r.id) === d) drafts.push({ order: d.r.order, draft: draftView(d.r) });
+    for (const v of p.conversations) {
+      for (const [id, seq] of v.untoldDrafts) {
+        if (seq > v.told && this.isHere(v)) continue;
+        v.untoldDrafts.delete(id);
+        const d = this.outbox.drafts.get(id);
+        if (d !== undefined) {
+          settled.push(draftView(d.r));
+          d.r.text = d.r.data = undefined;
+        }
+      }
+    }
+    if (conversations.length > 0) patch.conversations = conversations;
+    if (p.changes.gone.length > 0) patch.gone = p.changes.gone.filter((id) => !this.conversations.has(id));
+    if (drafts.length > 0) patch.drafts = drafts;
+    if (settled.length > 0) patch.settled = settled;
+    if (p.dropped.length > 0) patch.discarded = p.dropped.map((d) => draftView(d.r));
+    if (p.meta) {
+      patch.user = this.meta.user;
+      patch.device = this.meta.device;
+    }
+    const events = this.events.splice(0).concat(messages);
+    if (events.length > 0) patch.events = events;
+    this.emit(patch);
+  }
+
+  // -------------------------------------------------------------------------
+  // What is held
+  // -------------------------------------------------------------------------
+
+  /** A conversation, made if it is new. */
+  known(id: string): Conv {
+    let v = this.conversations.get(id);
+    if (v === undefined) {
+      v = new Conv(blankRecord(id, this.meta.incarnation));
+      this.conversations.set(id, v);
+    }
+    return v;
+  }
+
+  /** Stores a message, which is held now. */
+  keepMessage(v: Conv, m: MessageRecord): void {
+    this.held++;
+    v.touched = ++this.clock;
+    this.change().changes.messages.push(m);
+  }
+
+  /** So many messages are not held any more. */
+  dropped(n: number): void {
+    this.held = Math.max(this.held - n, 0);
+  }
+
+  touch(v: Conv): void {
+    v.touched = ++this.clock;
+  }
+
+  /** Drops old messages of the conversations that were looked at longest ago, when too
+   * many are held. */
+  private trim(): void {
+    if (this.held <= this.o.messagesMax) return;
+    const target = this.o.messagesMax * 0.9;
+    for (const v of [...this.conversations.values()].sort((a, b) => a.touched - b.touched)) {
+      if (this.held <= target) return;
+      // What is to be told or acknowledged stays.
+      const to = Math.min(v.r.last - keepMin, v.r.tail, v.told, v.r.confirmedDelivered, v.r.counted, v.r.read);
+      const dropped = ranges.size(ranges.within(v.r.held, 1, to));
+      if (dropped === 0 || v.r.doubt.length > 0) continue;
+      v.r.held = ranges.within(v.r.held, to + 1, v.r.last);
+      this.change().cut(v.r.id, 1, to);
+      this.dropped(dropped);
+      this.put(v);
+    }
+  }
+
+  // -------------------------------------------------------------------------
+  // The clock, and the end
+  // -------------------------------------------------------------------------
+
+  /** Has `tend` run at a time. */
+  attend(at: number): void {
+    if (this.attention !== undefined && at >= this.attention) return;
+    this.attention = at;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.tend(), Math.max(at - now(), 0));
+  }
+
+  /** Does what the clock asks for, if it is time. A tab in the background has slow
+   * timers, so this is also called when something comes. */
+  tend(): void {
+    if (this.attention === undefined || now() < this.attention || this.stopped !== undefined) {
+      if (this.attention !== undefined && this.stopped === undefined) {
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => this.tend(), Math.max(this.attention - now(), 1));
+      }
+      return;
+    }
+    this.attention = undefined;
+    const s = this.session;
+    if (s !== undefined && s.open) {
+      if (s.syncAgain && !s.syncing) this.sync.start(s);
+      this.marks.send(s);
+      this.pulls.more(s);
+    }
+    this.outbox.pump();
+  }
+
+  /** Throws when the client is of no further use. */
+  usable(): void {
+    if (this.stopped !== undefined) throw this.stopped;
+  }
+
+  /** Stops the client for good. */
+  giveUp(e: ParleyError): void {
+    if (this.stopped !== undefined) return;
+    this.stopped = e;
+    this.halt();
+    if (e.code !== "closed") {
+      const error: Failure = e.toFailure();
+      this.emit({ connection: { status: "stopped", error }, events: [{ type: "stopped", error }] });
+    }
+  }
+
+  private halt(): void {
+    this.stopping.abort();
+    this.session?.close();
+    this.nudge();
+    this.wakeOnline();
+    this.live.close();
+    clearTimeout(this.timer);
+  }
+
+  /** Sends what is on its way for a moment, ends the connection, and closes the store. */
+  async close(): Promise<void> {
+    if (this.stopped === undefined) {
+      const deadline = now() + closeWait;
+      while (this.session !== undefined && now() < deadline && !this.meta.restoring && this.busy(this.session)) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      await this.committed().catch(() => {});
+    }
+    this.giveUp(new ParleyError("closed", "the client was closed"));
+    await this.connecting;
+    await this.keeping;
+    await this.store.close();
+  }
+
+  private busy(s: Session): boolean {
+    return s.sends > 0 || this.outbox.sendable || s.acknowledging > 0 || this.marks.waiting;
+  }
+
+  /** Resolves when there is a session, or rejects. */
+  async online(within: number): Promise<Session> {
+    const deadline = now() + within;
+    for (;;) {
+      this.usable();
+      if (this.session !== undefined && this.session.open) return this.session;
+      const left = deadline - now();
+      if (left <= 0) throw new ParleyError("network", "there is no connection");
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.onlineWaiters.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  wakeOnline(): void {
+    for (const wake of this.onlineWaiters.splice(0)) wake();
+  }
+}
+
+/** The messages of a range, if all of them are in memory. */
+function recent(v: Conv, [from, to]: readonly [number, number]): MessageRecord[] | undefined {
+  const messages: MessageRecord[] = [];
+  for (let seq = from; seq <= to; seq++) {
+    const m = v.untold.get(seq);
+    if (m === undefined) return undefined;
+    messages.push(m);
+  }
+  return messages;
+}
+
+function asStoreError(e: unknown): StoreError {
+  return e instanceof StoreError ? e : new StoreError("store_broken", String((e as Error)?.message ?? e), e);
+}

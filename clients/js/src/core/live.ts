@@ -1,0 +1,139 @@
+import type { AnyEvent, Presence, Profile } from "../api.js";
+import { presenceView, profileView } from "../views.js";
+import { fromHex, toHex } from "../wire/bytes.js";
+import type * as wire from "../wire/schema.js";
+import { now } from "./clock.js";
+import type { Core } from "./core.js";
+import type { Session } from "./session.js";
+
+/** How many conversations may be watched. */
+const watchMax = 8;
+/** While the user writes, it is said so often; and believed so long. */
+const typingEvery = 4_000;
+const typingLasts = 6_000;
+/** How many profiles are kept, and for how long. */
+const profilesMax = 2_000;
+const profileLasts = 5 * 60_000;
+/** How many typing users are followed at once. */
+const typistsMax = 1_000;
+
+/** What is of this moment, and kept nowhere: presence, typing, profiles. */
+export class Live {
+  /** What each tab watches, the latest last. */
+  private readonly watching = new Map<string, readonly string[]>();
+  private watched = "";
+  private readonly typists = new Map<string, { readonly timer: ReturnType<typeof setTimeout>; readonly stop: () => void }>();
+  /** When it was last said that the user writes, by conversation. */
+  private readonly writing = new Map<string, number>();
+  private readonly profiles = new Map<string, { readonly profile: Profile; readonly at: number }>();
+
+  constructor(private readonly core: Core) {}
+
+  close(): void {
+    for (const t of this.typists.values()) clearTimeout(t.timer);
+    this.typists.clear();
+  }
+
+  private emit(...events: AnyEvent[]): void {
+    if (events.length > 0) this.core.emit({ events });
+  }
+
+  // Watching
+
+  attached(s: Session): void {
+    this.watched = "";
+    this.writing.clear();
+    this.sendWatch(s);
+  }
+
+  /** Replaces what a tab watches. */
+  watch(tab: string, ids: readonly string[]): void {
+    this.watching.delete(tab);
+    if (ids.length > 0) this.watching.set(tab, ids.slice(0, watchMax));
+    if (this.core.session !== undefined) this.sendWatch(this.core.session);
+  }
+
+  private sendWatch(s: Session): void {
+    const ids = [...new Set([...this.watching.values()].reverse().flat())].slice(0, watchMax);
+    const key = ids.join();
+    if (key === this.watched || !s.open) return;
+    this.watched = key;
+    s.ask({ watch: { conversations: ids.map(fromHex) } }, (m) => {
+      if (m?.presences !== undefined) this.presences(m.presences);
+    });
+  }
+
+  presences(w: wire.Presences): Presence[] {
+    const all = w.presences.map(presenceView);
+    this.emit(...all.map((presence) => ({ type: "presence", presence }) as const));
+    return all;
+  }
+
+  // Typing
+
+  typed(w: wire.Typing): void {
+    const id = toHex(w.conversation);
+    if (w.user === this.core.meta.user) return;
+    const key = id + w.user;
+    const was = this.typists.get(key);
+    if (!w.active) {
+      was?.stop();
+      return;
+    }
+    if (was === undefined && this.typists.size >= typistsMax) return;
+    clearTimeout(was?.timer);
+    const stop = () => {
+      clearTimeout(this.typists.get(key)?.timer);
+      this.typists.delete(key);
+      this.emit({ type: "typing", id, user: w.user, active: false });
+    };
+    this.typists.set(key, { timer: setTimeout(stop, typingLasts), stop });
+    if (was === undefined) this.emit({ type: "typing", id, user: w.user, active: true });
+  }
+
+  /** A message came: its sender does not write any more. */
+  wrote(id: string, user: string): void {
+    this.typists.get(id + user)?.stop();
+  }
+
+  /** Says that the user writes, but not at each key; or that he has stopped. */
+  typing(id: string, active: boolean): void {
+    const s = this.core.session;
+    const last = this.writing.get(id);
+    if (s === undefined || (active ? last !== undefined && now() < last + typingEvery : last === undefined)) return;
+    if (active) this.writing.set(id, now());
+    else this.writing.delete(id);
+    s.tell({ typing: { conversation: fromHex(id), active } });
+  }
+
+  /** The user has sent what he wrote, which says by itself that he has stopped. */
+  sent(id: string): void {
+    this.writing.delete(id);
+  }
+
+  // Profiles
+
+  /** The profile of a user, if it is known and not old. */
+  profile(user: string): Profile | undefined {
+    const p = this.profiles.get(user);
+    return p !== undefined && now() < p.at + profileLasts ? p.profile : undefined;
+  }
+
+  /** Takes over profiles, and shows them wherever their users are members. */
+  profiled(w: wire.Profiles): Profile[] {
+    const all = w.profiles.map((p) => profileView(p, p.user === this.core.meta.user));
+    for (const profile of all) {
+      this.profiles.delete(profile.user);
+      this.profiles.set(profile.user, { profile, at: now() });
+      if (this.profiles.size > profilesMax) this.profiles.delete(this.profiles.keys().next().value!);
+      for (const v of this.core.conversations.values()) {
+        const m = v.member(profile.user);
+        if (m === undefined || m.name === profile.name && m.picture === profile.picture) continue;
+        v.raise({ ...m, name: profile.name, picture: profile.picture });
+        this.core.put(v);
+      }
+    }
+    this.emit(...all.map((profile) => ({ type: "profile", profile }) as const));
+    return all;
+  }
+}

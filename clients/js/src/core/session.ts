@@ -1,0 +1,318 @@
+import { ParleyError } from "../errors.js";
+import { Code } from "../views.js";
+import { decodeServer, encodeRequest, join, type Init, type Subprotocol } from "../wire/codec.js";
+import * as wire from "../wire/schema.js";
+import type { WebSocketConstructor, WebSocketLike } from "../api.js";
+import { now } from "./clock.js";
+
+/** How many drafts are on their way at once. */
+const windowMax = 64;
+/** How many of the requests that the server allows are left for others than sends. */
+const reserve = 64;
+/** How many requests a WebSocket message may have. */
+const perFrameMax = 1024;
+const frameMaxDefault = 64 * 1024;
+/** How long a connection may take to be one. */
+const openWait = 15_000;
+/** How long a server that names no heartbeat may be silent. */
+const silenceMax = 120_000;
+/** How many bytes may wait to be handled while the store is slow. */
+const inboxMax = 64 * 1024 * 1024;
+/** How long answers may take before a connection is given up for another. */
+const leaveWait = 5_000;
+
+/** The end of a connection: with a code of the server's, or none. */
+export class CloseError extends Error {
+  constructor(readonly code: number, readonly reason: string) {
+    super(`the connection ended: ${code}${reason ? " " + reason : ""}`);
+  }
+}
+
+type Answer = (m: wire.ServerMessage | undefined) => void;
+type Payload = string | ArrayBuffer;
+
+export interface SessionOptions {
+  readonly url: string;
+  readonly token: string;
+  readonly subprotocol: Subprotocol;
+  readonly webSocket: WebSocketConstructor;
+  /** Takes what one reading brought; the next is handed over when it resolves. */
+  readonly handle: (messages: wire.ServerMessage[]) => Promise<void>;
+}
+
+/** One connection to a server: requests and their answers, and what comes unasked. */
+export class Session {
+  welcome!: wire.Welcome;
+  window = windowMax;
+  /** Nothing new is sent: the server or the token is about to end it. */
+  leaving = false;
+  /** Resolves when it is over. */
+  readonly ended: Promise<CloseError>;
+
+  /** Drafts and searches, histories and states, acknowledgements on their way. */
+  sends = 0;
+  pulling = 0;
+  acknowledging = 0;
+  /** Pushes, counted as the server counts them. */
+  pushes = 0;
+  /** When the server wants to see the client again; undefined if it said nothing. */
+  backIn: number | undefined;
+
+  syncing = false;
+  /** Something was missed while syncing. */
+  syncAgain = false;
+  synced = false;
+  /** A page of this sync was not complete. */
+  unavailable = false;
+  seen: Set<string> | undefined;
+  syncFails = 0;
+
+  private readonly ws: WebSocketLike;
+  private readonly answers = new Map<number, Answer>();
+  private lastId = 0;
+  private out: Init<wire.Request>[] = [];
+  private unanswered = 0;
+  private flushing = false;
+  private inbox: Payload[] = [];
+  private inboxBytes = 0;
+  private draining = false;
+  private heard = now();
+  private over = false;
+  private failure: CloseError | undefined;
+  private watchdog: ReturnType<typeof setInterval> | undefined;
+  private end!: (e: CloseError) => void;
+
+  private constructor(private readonly o: SessionOptions) {
+    this.ended = new Promise((resolve) => (this.end = resolve));
+    this.ws = new o.webSocket(o.url, [`parley.v1.${o.subprotocol}`, `parley.token.${o.token}`]);
+    this.ws.binaryType = "arraybuffer";
+    this.ws.onclose = (e: { code: number; reason: string }) => this.finish(this.failure ?? new CloseError(e.code, String(e.reason)));
+    this.ws.onerror = () => {}; // onclose follows
+  }
+
+  /** Connects, and waits for the welcome. It rejects with a CloseError, or with what
+   * the WebSocket throws at an URL or a token that can not be. */
+  static async open(o: SessionOptions, signal: AbortSignal): Promise<Session> {
+    const s = new Session(o);
+    const abort = () => s.drop("closed");
+    const timer = setTimeout(() => s.drop("the server does not answer"), openWait);
+    signal.addEventListener("abort", abort);
+    try {
+      const first = new Promise<void>((resolve) => {
+        s.ws.onmessage = (e: { data: Payload }) => s.begin(e.data, resolve);
+      });
+      const failed = await Promise.race([first, s.ended]);
+      if (failed !== undefined) throw failed;
+      return s;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Whether requests may be made. */
+  get open(): boolean {
+    return !this.over && !this.leaving;
+  }
+
+  /** Takes the message that begins with the welcome. */
+  private begin(payload: Payload, resolve: () => void): void {
+    const [first, ...rest] = this.parse(payload);
+    if (first?.welcome === undefined) {
+      this.fail(4200, "no welcome");
+      return;
+    }
+    this.welcome = first.welcome;
+    const most = this.welcome.requestsMax;
+    if (most > 0) this.window = Math.min(this.window, Math.max(most - reserve, most >> 1, 1));
+    this.ws.onmessage = (e: { data: Payload }) => this.received(e.data);
+    const patience = 2 * this.welcome.heartbeatMs || silenceMax;
+    this.watchdog = setInterval(() => {
+      if (now() - this.heard > patience) this.drop("the server is silent");
+    }, Math.min(patience / 4, 10_000));
+    if (rest.length > 0) void this.drain(rest);
+    resolve();
+  }
+
+  private parse(payload: Payload): wire.ServerMessage[] {
+    this.heard = now();
+    try {
+      if ((typeof payload === "string") !== (this.o.subprotocol === "json")) throw new Error("of the other subprotocol");
+      return decodeServer(payload);
+    } catch (e) {
+      this.fail(4200, "not understood: " + String((e as Error).message));
+      return [];
+    }
+  }
+
+  private received(payload: Payload): void {
+    this.heard = now();
+    this.inboxBytes += typeof payload === "string" ? 2 * payload.length : payload.byteLength;
+    this.inbox.push(payload);
+    if (this.inboxBytes > inboxMax) this.fail(1000, "more came than could be taken");
+    else if (!this.draining) void this.drain([]);
+  }
+
+  /** Hands over what has come, all of it at once, until nothing is left. */
+  private async drain(messages: wire.ServerMessage[]): Promise<void> {
+    this.draining = true;
+    do {
+      for (const payload of this.inbox.splice(0)) messages.push(...this.parse(payload));
+      this.inboxBytes = 0;
+      if (messages.length > 0) await this.o.handle(messages.splice(0));
+    } while (this.inbox.length > 0 && !this.over);
+    this.draining = false;
+  }
+
+  /** Sends a request. `answer` is called once: with the answer, or with nothing when
+   * the session ended before. */
+  ask(request: Init<wire.Request>, answer: Answer): void {
+    if (this.over) {
+      answer(undefined);
+      return;
+    }
+    do this.lastId = (this.lastId + 1) >>> 0 || 1; while (this.answers.has(this.lastId));
+    this.answers.set(this.lastId, answer);
+    this.out.push({ ...request, id: this.lastId });
+    this.flushSoon();
+  }
+
+  /** Sends a request to which only a refusal would be answered. */
+  tell(request: Init<wire.Request>): void {
+    if (!this.open) return;
+    this.out.push(request);
+    this.flushSoon();
+  }
+
+  /** Passes an answer on; false if nothing asked for it. */
+  reply(m: wire.ServerMessage): boolean {
+    const answer = this.answers.get(m.replyTo);
+    if (answer === undefined) return false;
+    this.answers.delete(m.replyTo);
+    this.unanswered--;
+    answer(m);
+    if (this.out.length > 0) this.flushSoon();
+    if (this.leaving && this.answers.size === 0) this.close();
+    return true;
+  }
+
+  private flushSoon(): void {
+    if (this.flushing) return;
+    this.flushing = true;
+    queueMicrotask(() => {
+      this.flushing = false;
+      this.flush();
+    });
+  }
+
+  /** Sends what has gathered, in as few WebSocket messages as it fits. */
+  private flush(): void {
+    const limit = this.welcome.frameMax || frameMaxDefault;
+    const most = this.welcome.requestsMax || Infinity;
+    let parts: Uint8Array[] = [];
+    let size = 0;
+    const write = () => {
+      if (parts.length > 0) this.ws.send(join(this.o.subprotocol, parts));
+      parts = [];
+      size = 0;
+    };
+    while (this.out.length > 0 && !this.over && (this.unanswered < most || !this.out[0]!.id)) {
+      const request = this.out.shift()!;
+      const part = encodeRequest(this.o.subprotocol, request);
+      if (request.id) this.unanswered++;
+      if (part.length > limit) {
+        this.tooLarge(request.id ?? 0, part.length);
+        continue;
+      }
+      if (size + part.length > limit || parts.length === perFrameMax) write();
+      parts.push(part);
+      size += part.length;
+    }
+    if (!this.over) write();
+  }
+
+  /** Answers a request that is too large alone as the server would. */
+  private tooLarge(id: number, size: number): void {
+    if (id === 0) return;
+    const error: wire.Error = { code: Code.tooLarge, name: "too_large", message: `a request of ${size} bytes`, expected: 0, retryAfterMs: 0 };
+    queueMicrotask(() => this.reply({ replyTo: id, error }));
+  }
+
+  /** Ends the session so that the next login changes something. */
+  renew(): void {
+    this.fail(1000, "another login is needed");
+  }
+
+  /** Sends nothing more, and closes when all is answered, or after a while. */
+  leave(): void {
+    if (!this.open) return;
+    this.leaving = true;
+    if (this.answers.size === 0) this.close();
+    else setTimeout(() => this.close(), leaveWait);
+  }
+
+  /** Says goodbye. */
+  close(): void {
+    this.fail(1000, "closed");
+  }
+
+  /** Expects something from the server soon, or gives the connection up. */
+  probe(): void {
+    if (!this.open) return;
+    const before = now();
+    this.ask({ acknowledge: { marks: [] } }, () => {});
+    setTimeout(() => {
+      if (this.heard < before) this.drop("the server is silent");
+    }, leaveWait);
+  }
+
+  /** Gives the connection up: nobody may be there to close it with. */
+  private drop(why: string): void {
+    this.failure ??= new CloseError(1006, why);
+    this.hangUp(1000);
+    this.finish(this.failure);
+  }
+
+  private fail(code: number, why: string): void {
+    this.failure ??= new CloseError(code === 1000 ? 1006 : code, why);
+    this.hangUp(code);
+    this.finish(this.failure);
+  }
+
+  private hangUp(code: number): void {
+    try {
+      this.ws.close(code);
+    } catch {
+      // It was closed already.
+    }
+  }
+
+  private finish(e: CloseError): void {
+    if (this.over) return;
+    this.over = true;
+    clearInterval(this.watchdog);
+    this.ws.onmessage = null;
+    this.ws.onclose = null;
+    this.end(e);
+  }
+
+  /** Tells everybody who waits for an answer that there will be none. */
+  abandon(): void {
+    const waiting = [...this.answers.values()];
+    this.answers.clear();
+    for (const answer of waiting) answer(undefined);
+  }
+}
+
+/** What a failed connection is, as the app hears it. */
+export function networkError(e: unknown): ParleyError {
+  if (e instanceof ParleyError) return e;
+  if (e instanceof CloseError) {
+    if (e.code === 4302) return new ParleyError("revoked", "this device was shut out by its user");
+    if (e.code === 4202) return new ParleyError("replaced", "a newer client goes on with this outbox");
+    if (e.code >= 4200 && e.code < 4300) return new ParleyError("protocol", e.message);
+    if (e.code >= 4300 && e.code < 4400) return new ParleyError("bad_token", e.message);
+    return new ParleyError("network", e.message);
+  }
+  return new ParleyError("network", String((e as Error)?.message ?? e), { cause: e });
+}

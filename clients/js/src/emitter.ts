@@ -1,0 +1,142 @@
+import type { AnyEvent, EventName, Events, Item } from "./api.js";
+
+type Listener = (event: AnyEvent) => void;
+
+/** Past so many messages in one waiting event the oldest become a hole. */
+const mergedMax = 1_000;
+
+/** Tells events to whoever listens. */
+export class Emitter {
+  private readonly listeners = new Map<EventName, Set<Listener>>();
+  private readonly streams = new Set<Stream>();
+  private queue: AnyEvent[] = [];
+
+  on<N extends EventName>(name: N, listener: (event: Events[N]) => void): () => void {
+    const own: Listener = (e) => listener(e as Events[N]); // one that is added twice is called twice
+    let all = this.listeners.get(name);
+    if (all === undefined) this.listeners.set(name, (all = new Set()));
+    all.add(own);
+    return () => void all.delete(own);
+  }
+
+  stream(): AsyncIterableIterator<AnyEvent> {
+    const s = new Stream(() => this.streams.delete(s));
+    this.streams.add(s);
+    return s;
+  }
+
+  /** Tells events in their order, but not before the caller is done. */
+  emit(events: readonly AnyEvent[]): void {
+    if (events.length === 0) return;
+    if (this.queue.length === 0) queueMicrotask(() => this.flush());
+    this.queue.push(...events);
+  }
+
+  private flush(): void {
+    for (const e of this.queue.splice(0)) {
+      for (const s of this.streams) s.put(e);
+      for (const listener of this.listeners.get(e.type) ?? []) {
+        try {
+          listener(e);
+        } catch (error) {
+          // Another's fault must not be ours.
+          if (typeof reportError === "function") reportError(error);
+          else console.error(error);
+        }
+      }
+    }
+  }
+
+  /** Ends the streams once they have given what waits. */
+  end(): void {
+    queueMicrotask(() => {
+      this.flush();
+      for (const s of this.streams) s.end();
+    });
+  }
+}
+
+/** Events for one consumer, which takes them at its own pace. Those of one thing merge,
+ * so what waits is bounded by what there is to tell of. */
+class Stream implements AsyncIterableIterator<AnyEvent> {
+  private readonly waiting = new Map<string, AnyEvent>();
+  private readonly takers: ((r: IteratorResult<AnyEvent>) => void)[] = [];
+  private ended = false;
+
+  constructor(private readonly stop: () => void) {}
+
+  put(e: AnyEvent): void {
+    const taker = this.takers.shift();
+    if (taker !== undefined) {
+      taker({ value: e, done: false });
+      return;
+    }
+    const key = keyOf(e);
+    const was = this.waiting.get(key);
+    this.waiting.set(key, was?.type === "messages" && e.type === "messages" ? merged(was, e) : e);
+  }
+
+  end(): void {
+    this.ended = true;
+    for (const taker of this.takers.splice(0)) taker({ value: undefined, done: true });
+  }
+
+  next(): Promise<IteratorResult<AnyEvent>> {
+    const first = this.waiting.entries().next();
+    if (!first.done) {
+      this.waiting.delete(first.value[0]);
+      return Promise.resolve({ value: first.value[1], done: false });
+    }
+    if (this.ended) return Promise.resolve({ value: undefined, done: true });
+    return new Promise((resolve) => this.takers.push(resolve));
+  }
+
+  return(): Promise<IteratorResult<AnyEvent>> {
+    this.stop();
+    this.waiting.clear();
+    this.end();
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+/** What an event is about: a newer one of the same takes its place. */
+function keyOf(e: AnyEvent): string {
+  switch (e.type) {
+    case "conversation":
+    case "messages":
+    case "gone":
+    case "restored": return `${e.type} ${e.id}`;
+    case "draft": return `draft ${e.draft.id}`;
+    case "presence": return `presence ${e.presence.user}`;
+    case "profile": return `profile ${e.profile.user}`;
+    case "typing": return `typing ${e.id} ${e.user}`;
+    default: return e.type;
+  }
+}
+
+function merged(a: Events["messages"], b: Events["messages"]): Events["messages"] {
+  // A hole between the two, or a restore, leaves the later one alone, behind a hole.
+  const end = a.items.length > 0 ? lastOf(a.items.at(-1)!) : a.hole?.to ?? 0;
+  const begin = b.hole?.from ?? (b.items.length > 0 ? firstOf(b.items[0]!) : end + 1);
+  if (begin !== end + 1) return b;
+  let items = b.hole === undefined ? [...a.items, ...b.items] : [...b.items];
+  let hole = b.hole === undefined ? a.hole : { from: a.hole?.from ?? firstOf(a.items[0]!), to: b.hole.to };
+  if (items.length > mergedMax) {
+    const from = hole?.from ?? firstOf(items[0]!);
+    items = items.slice(-mergedMax);
+    hole = { from, to: firstOf(items[0]!) - 1 };
+  }
+  return { type: "messages", id: b.id, items, ...(hole && { hole }) };
+}
+
+function firstOf(i: Item): number {
+  return i.type === "message" ? i.seq : i.from;
+}
+
+function lastOf(i: Item): number {
+  return i.type === "message" ? i.seq : i.to;
+}

@@ -1,0 +1,354 @@
+// The two forms of the protocol, after the tables of schema.ts.
+//
+// What is read is strict where it matters and lenient where the protocol says so:
+// fields that are not known are read over, what is cut off is an error.
+
+import { fromBase64, toBase64 } from "./bytes.js";
+import { enums, messages, type Messages, type Request, type ServerMessage } from "./schema.js";
+
+type Name = keyof Messages;
+
+/** A message to be written: what is left out has its default. */
+export type Init<T> = T extends Uint8Array | bigint | number | string | boolean | undefined ? T
+  : T extends (infer E)[] ? readonly Init<E>[]
+  : { readonly [K in keyof T]?: Init<T[K]> | undefined };
+
+interface Field {
+  readonly number: number;
+  readonly name: string;
+  /** b bool, s string, y bytes, f fixed64, u 32 bits, l 64 bits, e enum, m message. */
+  readonly type: string;
+  /** Of an enum or a message, its name. */
+  readonly of: string;
+  readonly many: boolean;
+  /** Absent is another thing than the default. */
+  readonly optional: boolean;
+}
+
+type Loose = Record<string, unknown>;
+
+interface Shape {
+  readonly fields: readonly Field[];
+  readonly byNumber: readonly (Field | undefined)[];
+  readonly byName: ReadonlyMap<string, Field>;
+  /** The defaults of what is neither repeated nor optional. */
+  readonly defaults: Loose;
+}
+
+const shapes = new Map<string, Shape>();
+const none = new Uint8Array();
+
+function shapeOf(name: string): Shape {
+  let shape = shapes.get(name);
+  if (shape === undefined) {
+    const fields = messages[name as Name].split(",").filter(Boolean).map(parseField);
+    const byNumber: (Field | undefined)[] = [];
+    const defaults: Loose = {};
+    for (const f of fields) {
+      byNumber[f.number] = f;
+      if (!f.many && !f.optional) defaults[f.name] = defaultOf(f.type);
+    }
+    shape = { fields, byNumber, byName: new Map(fields.map((f) => [f.name, f])), defaults };
+    shapes.set(name, shape);
+  }
+  return shape;
+}
+
+function parseField(text: string): Field {
+  const [number = "", name = "", full = ""] = text.split(" ");
+  const of = full.replace(/^[*?]/, "");
+  const type = of.length === 1 ? of : of in enums ? "e" : "m";
+  return { number: Number(number), name, type, of, many: full[0] === "*", optional: full[0] === "?" };
+}
+
+function defaultOf(type: string): unknown {
+  switch (type) {
+    case "b": return false;
+    case "s": return "";
+    case "y": return none;
+    case "f": return 0n;
+    default: return 0;
+  }
+}
+
+function blank(shape: Shape): Loose {
+  const m: Loose = { ...shape.defaults };
+  for (const f of shape.fields) if (f.many) m[f.name] = [];
+  return m;
+}
+
+/** The values of a field that are to be written. */
+function present(f: Field, m: Loose): readonly unknown[] {
+  const v = m[f.name];
+  if (v === undefined) return [];
+  if (f.many) return v as unknown[];
+  if (f.optional) return [v];
+  return v === false || v === "" || v === 0 || v === 0n || (v as Uint8Array).length === 0 ? [] : [v];
+}
+
+// ---------------------------------------------------------------------------
+// Protobuf
+// ---------------------------------------------------------------------------
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+class Writer {
+  bytes = new Uint8Array(256);
+  view = new DataView(this.bytes.buffer);
+  at = 0;
+
+  room(n: number): void {
+    if (this.at + n <= this.bytes.length) return;
+    const grown = new Uint8Array(Math.max(2 * this.bytes.length, this.at + n));
+    grown.set(this.bytes);
+    this.bytes = grown;
+    this.view = new DataView(grown.buffer);
+  }
+
+  varint(n: number): void {
+    this.room(10);
+    while (n > 0x7f) {
+      this.bytes[this.at++] = (n % 0x80) | 0x80;
+      n = Math.floor(n / 0x80);
+    }
+    this.bytes[this.at++] = n;
+  }
+
+  raw(b: Uint8Array): void {
+    this.room(b.length);
+    this.bytes.set(b, this.at);
+    this.at += b.length;
+  }
+
+  /** Writes what `body` writes behind its length. */
+  sized(body: () => void): void {
+    this.room(1);
+    const start = ++this.at;
+    body();
+    const size = this.at - start;
+    this.at = start - 1;
+    if (size > 0x7f) {
+      let extra = 0;
+      for (let n = size; n > 0x7f; n = Math.floor(n / 0x80)) extra++;
+      this.room(1 + extra + size);
+      this.bytes.copyWithin(start + extra, start, start + size);
+    }
+    this.varint(size);
+    this.at += size;
+  }
+
+  message(name: string, m: Loose): void {
+    for (const f of shapeOf(name).fields) for (const v of present(f, m)) this.field(f, v);
+  }
+
+  field(f: Field, v: unknown): void {
+    const tag = f.number * 8;
+    switch (f.type) {
+      case "s":
+      case "y": {
+        const b = f.type === "s" ? encoder.encode(v as string) : (v as Uint8Array);
+        this.varint(tag + 2);
+        this.varint(b.length);
+        this.raw(b);
+        return;
+      }
+      case "m":
+        this.varint(tag + 2);
+        this.sized(() => this.message(f.of, v as Loose));
+        return;
+      case "f":
+        this.varint(tag + 1);
+        this.room(8);
+        this.view.setBigUint64(this.at, v as bigint, true);
+        this.at += 8;
+        return;
+      default:
+        this.varint(tag);
+        this.varint(Number(v));
+    }
+  }
+}
+
+/** Reports bytes that are no message. */
+export class DecodeError extends Error {}
+
+class Reader {
+  private readonly view: DataView;
+  at = 0;
+  constructor(private readonly bytes: Uint8Array, private end = bytes.length) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  get more(): boolean {
+    return this.at < this.end;
+  }
+
+  varint(): number {
+    let n = 0;
+    for (let scale = 1, i = 0; i < 10; i++, scale *= 0x80) {
+      if (this.at >= this.end) throw new DecodeError("cut off");
+      const b = this.bytes[this.at++]!;
+      n += (b & 0x7f) * scale;
+      if (b < 0x80) return n < 2 ** 63 ? n : n - 2 ** 64;
+    }
+    throw new DecodeError("a number without an end");
+  }
+
+  take(n: number): Uint8Array {
+    if (!(n >= 0 && n <= this.end - this.at)) throw new DecodeError("cut off");
+    this.at += n;
+    return this.bytes.subarray(this.at - n, this.at);
+  }
+
+  message(name: string): Loose {
+    const shape = shapeOf(name);
+    const m = blank(shape);
+    while (this.more) {
+      const tag = this.varint();
+      const f = shape.byNumber[Math.floor(tag / 8)];
+      if (f === undefined || wireType(f) !== tag % 8) {
+        this.skip(tag % 8);
+        continue;
+      }
+      const v = this.value(f);
+      if (f.many) (m[f.name] as unknown[]).push(v);
+      else m[f.name] = v;
+    }
+    return m;
+  }
+
+  private value(f: Field): unknown {
+    switch (f.type) {
+      case "s": return decoder.decode(this.take(this.varint()));
+      case "y": return this.take(this.varint()).slice();
+      case "f": {
+        this.take(8);
+        return this.view.getBigUint64(this.at - 8, true);
+      }
+      case "b": return this.varint() !== 0;
+      case "m": return this.sized(() => this.message(f.of));
+      default: return this.varint();
+    }
+  }
+
+  /** Reads what has its length before it. */
+  sized<T>(body: () => T): T {
+    const size = this.varint();
+    if (!(size >= 0 && size <= this.end - this.at)) throw new DecodeError("cut off");
+    const outer = this.end;
+    this.end = this.at + size;
+    const v = body();
+    this.end = outer;
+    return v;
+  }
+
+  private skip(type: number): void {
+    if (type === 0) this.varint();
+    else if (type === 1) this.take(8);
+    else if (type === 2) this.take(this.varint());
+    else if (type === 5) this.take(4);
+    else throw new DecodeError("an unknown wire type");
+  }
+}
+
+function wireType(f: Field): number {
+  return f.type === "f" ? 1 : f.type === "s" || f.type === "y" || f.type === "m" ? 2 : 0;
+}
+
+// ---------------------------------------------------------------------------
+// JSON
+// ---------------------------------------------------------------------------
+
+function toJSON(name: string, m: Loose): Loose {
+  const out: Loose = {};
+  for (const f of shapeOf(name).fields) {
+    const values = present(f, m);
+    if (values.length === 0) continue;
+    const mapped = values.map((v) => valueToJSON(f, v));
+    out[f.name] = f.many ? mapped : mapped[0];
+  }
+  return out;
+}
+
+function valueToJSON(f: Field, v: unknown): unknown {
+  switch (f.type) {
+    case "m": return toJSON(f.of, v as Loose);
+    case "y": return toBase64(v as Uint8Array);
+    case "f":
+    case "l": return String(v);
+    case "e": return enums[f.of]!.split(",")[v as number] || v;
+    default: return v;
+  }
+}
+
+function fromJSON(name: string, json: unknown): Loose {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) throw new DecodeError("no object");
+  const shape = shapeOf(name);
+  const m = blank(shape);
+  for (const [key, v] of Object.entries(json)) {
+    const f = shape.byName.get(key);
+    if (f === undefined || v === null) continue;
+    if (f.many !== Array.isArray(v)) throw new DecodeError("a list, or none, at " + key);
+    m[key] = f.many ? (v as unknown[]).map((x) => valueFromJSON(f, x)) : valueFromJSON(f, v);
+  }
+  return m;
+}
+
+function valueFromJSON(f: Field, v: unknown): unknown {
+  switch (f.type) {
+    case "m": return fromJSON(f.of, v);
+    case "y": return fromBase64(String(v));
+    case "f": return BigInt(v as string);
+    case "s": return String(v);
+    case "b": return v === true;
+    case "e": return typeof v === "number" ? v : Math.max(enums[f.of]!.split(",").indexOf(v as string), 0);
+    default: return Number(v);
+  }
+}
+
+// ---------------------------------------------------------------------------
+// What goes into a WebSocket message, and what comes out of one
+// ---------------------------------------------------------------------------
+
+export type Subprotocol = "proto" | "json";
+
+/** One message, as `join` wants it. */
+export function encode<N extends Name>(subprotocol: Subprotocol, name: N, m: Init<Messages[N]>): Uint8Array<ArrayBuffer> {
+  if (subprotocol === "json") return encoder.encode(JSON.stringify(toJSON(name, m as Loose)) + "\n");
+  const w = new Writer();
+  w.sized(() => w.message(name, m as Loose));
+  return w.bytes.subarray(0, w.at);
+}
+
+/** One request, as `join` wants it. */
+export function encodeRequest(subprotocol: Subprotocol, request: Init<Request>): Uint8Array<ArrayBuffer> {
+  return encode(subprotocol, "Request", request);
+}
+
+/** Puts what `encode` made into one WebSocket message. */
+export function join(subprotocol: Subprotocol, parts: readonly Uint8Array[]): string | Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
+  let at = 0;
+  for (const p of parts) {
+    all.set(p, at);
+    at += p.length;
+  }
+  return subprotocol === "json" ? decoder.decode(all) : all;
+}
+
+/** All messages of a name in one WebSocket message. It throws a DecodeError, or what JSON.parse does. */
+export function decode<N extends Name>(name: N, payload: string | ArrayBuffer | Uint8Array): Messages[N][] {
+  if (typeof payload === "string") {
+    return payload.split("\n").filter((line) => line.trim() !== "").map((line) => fromJSON(name, JSON.parse(line)) as unknown as Messages[N]);
+  }
+  const all: Messages[N][] = [];
+  const r = new Reader(payload instanceof Uint8Array ? payload : new Uint8Array(payload));
+  while (r.more) all.push(r.sized(() => r.message(name)) as unknown as Messages[N]);
+  return all;
+}
+
+/** All server messages of one WebSocket message. */
+export function decodeServer(payload: string | ArrayBuffer | Uint8Array): ServerMessage[] {
+  return decode("ServerMessage", payload);
+}
