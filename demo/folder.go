@@ -32,7 +32,7 @@ type World struct {
 
 // ErrFolder reports a folder that is not for this: something else is in it, or a
 // world that was not finished.
-var ErrFolder = errors.New("demo: folder")
+var ErrFolder = errors.New("demo: unusable folder")
 
 const (
 	worldFile    = "demo.json"

@@ -44,7 +44,7 @@ type library struct {
 const rawScripts = "odd"
 
 var scriptFiles = []string{
-	"direct", "mono", "family", "work", "football", "books", "neighbours", "trip", rawScripts, "arabic", "hebrew",
+	"direct", "mono", "family", "work", "football", "books", "neighbours", "trip", "flat", rawScripts, "arabic", "hebrew",
 }
 
 // loadLibrary reads the embedded files. They are part of the program: a flaw in

@@ -137,7 +137,7 @@ func (p *planner) groups() []stage {
 	s = group("Autumn trip", "trip", 4, 90*day, 15, leisure)
 	s.changes = []due{renamed(0.3, s.people[0], "Lisbon by train 🚆")}
 
-	s = group("Flat hunting", "trip", 3, 12*day, 4, leisure, closest)
+	s = group("Flat hunting", "flat", 3, 12*day, 4, leisure, closest)
 	s.changes = []due{left(0.9, mainPerson)}
 	return all
 }
