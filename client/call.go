@@ -140,7 +140,32 @@ func (c *Client) Mute(ctx context.Context, id parley.ConversationID, until time.
 // MarkUnread sets or clears the flag "unread" of a conversation, on all devices
 // of the user. It changes no watermark.
 func (c *Client) MarkUnread(ctx context.Context, id parley.ConversationID, unread bool) error {
+	if unread {
+		// A read mark that came to the server after the flag would clear it.
+		if err := c.tellRead(ctx, id); err != nil {
+			return err
+		}
+	}
 	return c.done(ctx, &wire.Request{Prefer: &wire.Prefer{Conversation: id[:], MarkUnread: &unread}}, true)
+}
+
+// tellRead has the server know how far the user has read.
+func (c *Client) tellRead(ctx context.Context, id parley.ConversationID) error {
+	c.mu.Lock()
+	v := c.conversations[id]
+	if v == nil || v.Marks.Read <= v.Confirmed.Read {
+		c.mu.Unlock()
+		return nil
+	}
+	read := v.Marks.Read
+	c.mu.Unlock()
+	q := &wire.Request{Acknowledge: &wire.Acknowledge{Marks: []*wire.Mark{{Conversation: id[:], Read: uint64(read)}}}}
+	return c.call(ctx, q, true, func(*wire.ServerMessage) {
+		if c.conversations[id] == v {
+			v.Confirmed.Read = max(v.Confirmed.Read, read)
+			c.put(v)
+		}
+	})
 }
 
 func (c *Client) done(ctx context.Context, q *wire.Request, repeat bool) error {
