@@ -44,6 +44,9 @@ var layers = map[string][]string{
 
 	"internal/sim":       {"chat", "engine", "wal", "verify"},
 	"internal/crashtest": {"verify", "client", "auth", "wire"},
+
+	"internal/scenario":       {"client", "auth", "wire"},
+	"internal/scenario/stage": {"internal/scenario"},
 }
 
 // testLayers says what the tests of a package may import besides: what makes the
