@@ -51,9 +51,7 @@ export class Client implements ClientApi {
   /** Tries at once when the browser has a network again, or is looked at. */
   private listen(): void {
     if (typeof addEventListener !== "function" || typeof document === "undefined") return;
-    const nudge = () => {
-      if (document.visibilityState === "visible" || navigator.onLine) this.link.call("nudge").catch(() => {});
-    };
+    const nudge = () => this.reconnect();
     const shown = () => document.visibilityState === "visible" && nudge();
     addEventListener("online", nudge);
     document.addEventListener("visibilitychange", shown);
@@ -73,6 +71,10 @@ export class Client implements ClientApi {
 
   get connection(): Connection {
     return this.mirror.connection;
+  }
+
+  get bodyMax(): number {
+    return this.mirror.bodyMax;
   }
 
   get leader(): boolean {
@@ -219,6 +221,10 @@ export class Client implements ClientApi {
 
   events(): AsyncIterableIterator<AnyEvent> {
     return this.emitter.stream();
+  }
+
+  reconnect(): void {
+    this.link.call("nudge").catch(() => {});
   }
 
   async close(): Promise<void> {

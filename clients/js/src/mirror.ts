@@ -10,10 +10,14 @@ interface Placed {
 /** More changes than this are sorted anew instead of put in their place. */
 const manyChanges = 64;
 
+/** What a server takes by default. */
+const bodyMaxDefault = 60 * 1024;
+
 /** What one tab shows: the same in the tab that leads and in the others. */
 export class Mirror {
   user = "";
   device = "";
+  bodyMax = bodyMaxDefault;
   connection: Connection = { status: "offline" };
   private list: readonly ConversationView[] = [];
   private readonly byId = new Map<string, ConversationView>();
@@ -56,6 +60,7 @@ export class Mirror {
     const events: AnyEvent[] = [];
     if (p.user !== undefined) this.user = p.user;
     if (p.device !== undefined) this.device = p.device;
+    if (p.bodyMax) this.bodyMax = p.bodyMax;
     if (p.connection !== undefined) {
       this.connection = p.connection;
       events.push({ type: "connection", connection: p.connection });

@@ -23,6 +23,7 @@ import { Syncer } from "./sync.js";
 export interface Patch {
   user?: string;
   device?: string;
+  bodyMax?: number;
   connection?: Connection;
   conversations?: ConversationData[];
   gone?: string[];
@@ -123,7 +124,7 @@ export class Core {
   snapshot(): Patch {
     const all = [...this.outbox.drafts.values()].filter((d) => d.r.status !== "sent");
     return {
-      user: this.meta.user, device: this.meta.device, connection: this.connection,
+      user: this.meta.user, device: this.meta.device, bodyMax: this.meta.bodyMax, connection: this.connection,
       conversations: [...this.conversations.values()].filter((v) => v.stated).map((v) => (v.shown ??= conversationData(v, this.meta.user))),
       drafts: all.map((d) => ({ order: d.r.order, draft: draftView(d.r) })),
     };
@@ -350,6 +351,7 @@ export class Core {
     if (p.meta) {
       patch.user = this.meta.user;
       patch.device = this.meta.device;
+      patch.bodyMax = this.meta.bodyMax;
     }
     const events = this.events.splice(0).concat(messages);
     if (events.length > 0) patch.events = events;
