@@ -80,6 +80,7 @@ type life struct {
 	c       *client.Client
 	errands map[parley.ConversationID]*errand // at most one for each conversation
 	idea    time.Time                         // when the next one comes
+	pause   time.Duration                     // at least so long after it
 }
 
 // errand is what one is about to do in a conversation: read, then, if there is
@@ -98,6 +99,13 @@ const (
 	stepRead step = iota
 	stepType
 	stepSend
+)
+
+// One has ideas ever more rarely while nobody answers but those who live on: a
+// world that is left alone for days does not fill a disk.
+const (
+	pauseMin = 100 * time.Second
+	pauseMax = 2 * time.Hour
 )
 
 // before is how old a message may be that one takes for new.
@@ -131,7 +139,7 @@ func (x *life) live(ctx context.Context) (err error) {
 
 // days takes what happens and does what is due.
 func (x *life) days(ctx context.Context, events <-chan client.Event) error {
-	x.idea = x.in(20*time.Second, 200*time.Second)
+	x.idea, x.pause = x.in(20*time.Second, 200*time.Second), pauseMin
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
@@ -185,6 +193,12 @@ func (x *life) received(r client.Received) {
 	if heard == "" || err != nil {
 		return
 	}
+	if !lively && x.pause > pauseMin {
+		x.pause = pauseMin
+		if next := x.in(pauseMin, 4*pauseMin); next.Before(x.idea) {
+			x.idea = next
+		}
+	}
 	answer := x.rng.Float64() < inclination(v.Kind, lively)
 	e := x.errands[r.Conversation]
 	switch {
@@ -214,7 +228,8 @@ func inclination(kind parley.ConversationKind, lively bool) float64 {
 // due does what is due.
 func (x *life) due(now time.Time) error {
 	if !now.Before(x.idea) {
-		x.idea = x.in(100*time.Second, 400*time.Second)
+		x.idea = x.in(x.pause, 4*x.pause)
+		x.pause = min(x.pause*3/2, pauseMax)
 		x.begin()
 	}
 	for id, e := range x.errands {
@@ -259,7 +274,7 @@ func (x *life) do(id parley.ConversationID, e *errand) error {
 func (x *life) begin() {
 	var at []client.Conversation
 	for _, v := range x.c.Conversations() {
-		if !v.Left && x.errands[v.ID] == nil && (v.Kind == parley.Group || v.Peer() == x.world.Main) {
+		if !v.Left && x.errands[v.ID] == nil && (v.Kind == parley.Group || v.Peer() == x.world.Main) && !x.spokeLast(v) {
 			at = append(at, v)
 		}
 	}
@@ -273,6 +288,12 @@ func (x *life) begin() {
 		what = "direct"
 	}
 	x.errands[v.ID] = &errand{step: stepType, at: time.Now(), text: x.one(what)}
+}
+
+// spokeLast says that it is for others to speak.
+func (x *life) spokeLast(v client.Conversation) bool {
+	last, _, err := x.c.Messages(v.ID, parley.SeqRange{From: v.Last, To: v.Last})
+	return err == nil && len(last) == 1 && last[0].From == x.me
 }
 
 // answer is what one says to what one has heard.
