@@ -29,8 +29,8 @@ var directs = [directsMax]struct {
 }{
 	{age: 2 * minute, share: 300},                              // the closest
 	{age: 9 * minute, share: 40, ending: endsTheirs},           //
-	{age: 50 * minute, share: 25},                              // Arabic
-	{age: 3 * hour, share: 15},                                 // Hebrew
+	{age: 50 * minute, share: 8},                               // Arabic
+	{age: 3 * hour, share: 6},                                  // Hebrew
 	{age: 5 * hour, share: 40, ending: endsRead},               //
 	{age: 20 * hour, share: 25, ending: endsDelivered},         //
 	{age: 28 * hour, share: 20, ending: endsTheirs, unread: 2}, //
