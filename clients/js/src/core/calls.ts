@@ -130,7 +130,20 @@ export class Calls {
   }
 
   async markUnread(id: string, unread: boolean): Promise<void> {
+    if (unread) await this.tellRead(id);
     await this.ask({ prefer: { conversation: fromHex(id), markUnread: unread } }, true);
+  }
+
+  /** Has the server know how far the user has read: a mark that came there after the
+   * flag "unread" would clear it. */
+  private async tellRead(id: string): Promise<void> {
+    const v = this.core.conversations.get(id);
+    const read = v?.r.read ?? 0;
+    if (v === undefined || read <= v.r.confirmedRead) return;
+    await this.ask({ acknowledge: { marks: [{ conversation: fromHex(id), read }] } }, true);
+    if (this.core.conversations.get(id) !== v) return;
+    v.r.confirmedRead = Math.max(v.r.confirmedRead, read);
+    this.core.put(v);
   }
 
   // Conversations

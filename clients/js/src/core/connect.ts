@@ -64,7 +64,7 @@ async function attempt(core: Core, next: { token?: string }): Promise<End> {
     await core.committed(); // the device's id, before anybody hears it
     s = await Session.open({
       url: urlOf(core), token, subprotocol: core.o.subprotocol, webSocket: core.o.webSocket,
-      handle: (messages) => handle(core, s!, messages, next),
+      handle: (session, messages) => handle(core, session, messages, next),
     }, core.stopping.signal);
     await attach(core, s);
   } catch (e) {

@@ -37,7 +37,7 @@ export interface SessionOptions {
   readonly subprotocol: Subprotocol;
   readonly webSocket: WebSocketConstructor;
   /** Takes what one reading brought; the next is handed over when it resolves. */
-  readonly handle: (messages: wire.ServerMessage[]) => Promise<void>;
+  readonly handle: (s: Session, messages: wire.ServerMessage[]) => Promise<void>;
 }
 
 /** One connection to a server: requests and their answers, and what comes unasked. */
@@ -159,7 +159,7 @@ export class Session {
     do {
       for (const payload of this.inbox.splice(0)) messages.push(...this.parse(payload));
       this.inboxBytes = 0;
-      if (messages.length > 0) await this.o.handle(messages.splice(0));
+      if (messages.length > 0) await this.o.handle(this, messages.splice(0));
     } while (this.inbox.length > 0 && !this.over);
     this.draining = false;
   }
