@@ -22,12 +22,25 @@ tools: ## install what the tests need and this machine lacks
 	scripts/tools.sh
 
 .PHONY: test
-test: tools vet generate-check ## pass the tests, as CI does
+test: tools vet generate-check js ## pass the tests, as CI does
 	$(GO) test -race ./...
 	$(GO) test -count=1 -run 'Alloc|IdleSession|Newest' ./wal ./engine ./chat ./cluster ./gateway ./wire ./client ./bench # the race detector allocates
 	$(GO) test -count=1 ./internal/sim # without the race detector there is time for 200 seeds
+	cd clients/js && node scenario/run.mjs # the scenarios, which go test has played with the Go SDK
 	cd web/webtest && $(GO) test -count=1 ./... # the page, in a browser
 	scripts/mutants.sh
+
+.PHONY: js
+js: clients/js/node_modules/.package-lock.json ## build the SDK in TypeScript
+	cd clients/js && npm run --silent build
+
+clients/js/node_modules/.package-lock.json: clients/js/package-lock.json
+	cd clients/js && npm ci
+	touch $@
+
+.PHONY: scenarios
+scenarios: js ## play clients/scenarios with both SDKs, and print a table
+	cd clients/js && node scenario/run.mjs --with-go
 
 .PHONY: mutants
 mutants: ## put every known fault in, one at a time, and see it caught
