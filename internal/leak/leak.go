@@ -16,7 +16,7 @@ import (
 )
 
 // watched are the modules whose goroutines must end.
-var watched = []string{"parleychat/parley", "cockroachdb/pebble", "lesismal/nbio"}
+var watched = []string{"parleychat/parley", "cockroachdb/pebble", "lesismal/nbio", "redis/rueidis"}
 
 // patience is how long those that are ending may take.
 const patience = 5 * time.Second
