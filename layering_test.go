@@ -24,11 +24,13 @@ var layers = map[string][]string{
 	"internal/invariant": {},
 	"internal/mutant":    {},
 	"internal/leak":      {},
+	"internal/redistest": {},
 	"wal":                {},
 	"tiering/segment":    {},
 	"wire":               {},
 	"auth":               {},
 	"web":                {},
+	"presence":           {},
 	"engine":             {"wal", "tiering/segment"},
 	"client":             {"wire"},
 	"bench":              {"client", "wire"},
@@ -56,6 +58,8 @@ var testLayers = map[string][]string{
 	"verify":  {"chat", "engine"}, // a folder to judge
 	"cluster": {"engine"},         // a store behind the router
 	"demo":    {"node", "verify"}, // a server to live on, and a judge of the folder
+
+	"presence": {"internal/redistest"}, // a cluster to lose
 }
 
 const simulatedDisk = "github.com/cockroachdb/pebble/v2/vfs"
@@ -67,6 +71,7 @@ var foreign = map[string]struct {
 	why string
 }{
 	"github.com/lesismal/nbio":         {[]string{"gateway"}, "the poller stays in gateway/nbio.go; our logic is tested without it"},
+	"github.com/redis/rueidis":         {[]string{"presence"}, "a registry is an interface; who uses one knows nothing of Redis"},
 	"github.com/cockroachdb/pebble/v2": {[]string{"engine", "verify"}, "the catalogue is the engine's; its judge reads it alone"},
 	simulatedDisk:                      {[]string{"wal", "tiering/segment", "engine", "chat", "node", "verify", "demo", "internal/sim", "internal/crashtest", "cmd/parley"}, "the one file system, so that tests can cut its power"},
 }
