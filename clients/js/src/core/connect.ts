@@ -3,11 +3,13 @@ import { randomHex } from "../wire/bytes.js";
 import * as wire from "../wire/schema.js";
 import { backoff } from "./clock.js";
 import type { Core } from "./core.js";
-import { CloseError, networkError, Session } from "./session.js";
+import { networkError, Session } from "./session.js";
 
 /** How the last attempt ended. */
 interface End {
   readonly welcomed: boolean;
+  /** It was of use: what made it end is new. */
+  readonly synced?: boolean;
   /** How long the server wants to be left alone, undefined if it said nothing. */
   readonly pause?: number | undefined;
   readonly error: unknown;
@@ -20,9 +22,10 @@ export async function connect(core: Core): Promise<void> {
   const { signal } = core.stopping;
   while (!signal.aborted) {
     core.connectionIs({ status: "connecting" });
-    const { welcomed, pause, error } = await attempt(core, next);
+    const { welcomed, synced, pause, error } = await attempt(core, next);
     if (signal.aborted) return;
-    if (welcomed) attempts = refused = 0;
+    if (welcomed) refused = 0;
+    if (synced) attempts = 0;
     const failure = networkError(error);
     if (failure.code === "bad_token") refused++;
     const fatal = failure.code === "revoked" || failure.code === "replaced" || failure.code === "protocol" ||
@@ -34,7 +37,8 @@ export async function connect(core: Core): Promise<void> {
     }
     if (next.token !== undefined || failure.code === "bad_token" && pause === undefined) continue;
     // At once after the first loss.
-    const wait = pause ?? (welcomed ? Math.random() * 100 : backoff(attempts++));
+    const wait = pause ?? (attempts === 0 ? Math.random() * 100 : backoff(attempts - 1));
+    attempts++;
     core.connectionIs({ status: "offline", retryAt: Date.now() + wait, error: failure.toFailure() });
     await pauseFor(core, wait);
   }
@@ -73,7 +77,7 @@ async function attempt(core: Core, next: { token?: string }): Promise<End> {
   }
   const error = await s.ended;
   detach(core, s);
-  return { welcomed: true, pause: s.backIn, error };
+  return { welcomed: true, synced: s.synced, pause: s.backIn, error };
 }
 
 async function fetchToken(core: Core): Promise<string> {
@@ -183,5 +187,3 @@ async function renewToken(core: Core, s: Session, next: { token?: string }): Pro
     // The next connection asks again, and says so.
   }
 }
-
-export { CloseError };

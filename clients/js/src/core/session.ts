@@ -274,7 +274,7 @@ export class Session {
   }
 
   private fail(code: number, why: string): void {
-    this.failure ??= new CloseError(code === 1000 ? 1006 : code, why);
+    this.failure ??= new CloseError(1006, why);
     this.hangUp(code);
     this.finish(this.failure);
   }
