@@ -226,6 +226,7 @@ func (c *Conn) readWelcome() error {
 	c.welcome = &wire.Welcome{
 		User: strings.Clone(w.User), Stream: w.Stream, Incarnation: w.Incarnation, HeartbeatMs: w.HeartbeatMs,
 		BodyMax: w.BodyMax, FrameMax: w.FrameMax, RequestsMax: w.RequestsMax,
+		Device: bytes.Clone(w.Device), TokenExpiresInMs: w.TokenExpiresInMs,
 	}
 	c.first = messages[1:]
 	c.patience = silenceMax
