@@ -20,6 +20,12 @@ const callsMax = 16
 // says that asking twice does no harm: then a lost answer is asked for again,
 // and is else ErrInterrupted. take is called with c.mu held.
 func (c *Client) call(ctx context.Context, q *wire.Request, repeat bool, take func(*wire.ServerMessage)) error {
+	return c.callAs(ctx, func() *wire.Request { return proto.Clone(q).(*wire.Request) }, repeat, take)
+}
+
+// callAs is a call that may ask something else each time. make is called with
+// c.mu held.
+func (c *Client) callAs(ctx context.Context, make func() *wire.Request, repeat bool, take func(*wire.ServerMessage)) error {
 	select {
 	case c.calls <- struct{}{}:
 		defer func() { <-c.calls }()
@@ -27,7 +33,7 @@ func (c *Client) call(ctx context.Context, q *wire.Request, repeat bool, take fu
 		return context.Cause(ctx)
 	}
 	for attempt := 0; ; attempt++ {
-		err := c.callOnce(ctx, q, take)
+		err := c.callOnce(ctx, make, take)
 		var pause time.Duration
 		switch refused, ok := errors.AsType[*Refusal](err); {
 		case ok && refused.Code.Retry():
@@ -44,7 +50,7 @@ func (c *Client) call(ctx context.Context, q *wire.Request, repeat bool, take fu
 	}
 }
 
-func (c *Client) callOnce(ctx context.Context, q *wire.Request, take func(*wire.ServerMessage)) error {
+func (c *Client) callOnce(ctx context.Context, request func() *wire.Request, take func(*wire.ServerMessage)) error {
 	s, err := c.waitOnline(ctx)
 	if err != nil {
 		return err
@@ -52,7 +58,9 @@ func (c *Client) callOnce(ctx context.Context, q *wire.Request, take func(*wire.
 	answered := make(chan error, 1)
 	abandoned := false // guarded by c.mu
 	c.mu.Lock()
-	s.ask(proto.Clone(q).(*wire.Request), func(m *wire.ServerMessage) {
+	s.calls++
+	s.ask(request(), func(m *wire.ServerMessage) {
+		s.calls--
 		switch {
 		case abandoned:
 		case m == nil:
@@ -128,6 +136,11 @@ func (c *Client) Leave(ctx context.Context, id parley.ConversationID) error {
 // SetRole gives a member of a group a role.
 func (c *Client) SetRole(ctx context.Context, id parley.ConversationID, user string, role parley.Role) error {
 	return c.done(ctx, &wire.Request{SetRole: &wire.SetRole{Conversation: id[:], User: user, Role: wire.Role(role)}}, true)
+}
+
+// Rename gives a group another title. After ErrInterrupted it may have it.
+func (c *Client) Rename(ctx context.Context, id parley.ConversationID, title string) error {
+	return c.done(ctx, &wire.Request{Rename: &wire.Rename{Conversation: id[:], Title: title}}, false)
 }
 
 // Mute mutes a conversation until a time, on all devices of the user; the zero

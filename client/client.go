@@ -50,6 +50,8 @@ type Client struct {
 	attention  time.Time     // when keep has something to do by the clock; zero for never
 	pulls      []*conversation
 	unmarked   map[*conversation]bool // with marks that the server does not know
+	people     people
+	freshToken string // for the next login; empty to ask for one
 	stopErr    error
 	stopTold   bool
 	isClosed   bool
@@ -85,6 +87,9 @@ func Open(o Options) (*Client, error) {
 	if o.Token == nil {
 		return nil, errors.New("client: Options.Token is not set")
 	}
+	if err := o.Device.check(); err != nil {
+		return nil, err
+	}
 	saved, err := o.Store.Load()
 	if err != nil {
 		return nil, err
@@ -97,11 +102,15 @@ func Open(o Options) (*Client, error) {
 		lanes:         make(map[parley.ConversationID]*lane),
 		drafts:        make(map[uint64]*draft),
 		unmarked:      make(map[*conversation]bool),
+		people:        newPeople(),
 		pending:       newPending(1),
 	}
 	c.meta.NextDraft = max(c.meta.NextDraft, 1)
 	c.stopping, c.stop = context.WithCancel(context.Background())
 	if err := c.load(saved); err != nil {
+		return nil, err
+	}
+	if err := c.identify(); err != nil {
 		return nil, err
 	}
 	c.keeping.Go(c.keep)

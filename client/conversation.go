@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/parleychat/parley"
@@ -29,6 +30,7 @@ type conversation struct {
 	membersKnown bool              // the list is complete
 	stateDue     bool              // a GetState is on its way
 	pullAt       time.Time         // no pull before
+	named        parley.Seq        // the newest renaming that was heard of as a message
 }
 
 // tally is what one message adds to the counts.
@@ -154,13 +156,20 @@ func (v *conversation) adopt(w *wire.State) {
 	v.Confirmed.Delivered = max(v.Confirmed.Delivered, parley.Seq(w.Delivered), parley.Seq(w.Read))
 	v.Confirmed.Read = max(v.Confirmed.Read, parley.Seq(w.Read))
 	if p := w.Peer; p != nil {
-		v.raise(memberOf(p))
+		m := memberOf(p)
+		if i, found := v.member(m.User); found && version < v.Version {
+			m.Name, m.Picture = v.Members[i].Name, v.Members[i].Picture
+		}
+		v.raise(m)
 	}
 	if version < v.Version {
 		return
 	}
 	v.Version, v.Left = version, false
-	v.Kind, v.Title, v.Role = parley.ConversationKind(w.Kind), string([]byte(w.Title)), parley.Role(w.Role)
+	v.Kind, v.Role = parley.ConversationKind(w.Kind), parley.Role(w.Role)
+	if parley.Seq(w.Last) >= v.named {
+		v.Title = strings.Clone(w.Title)
+	}
 	v.MarkedUnread, v.MutedUntil = w.MarkedUnread, timeOf(w.MutedUntil)
 	v.changed(w.Changed)
 }
@@ -179,7 +188,7 @@ func (v *conversation) raise(m Member) {
 		return
 	}
 	o := &v.Members[i]
-	o.Role = m.Role
+	o.Role, o.Name, o.Picture = m.Role, m.Name, m.Picture
 	o.Delivered, o.Read = max(o.Delivered, m.Delivered), max(o.Read, m.Read)
 }
 

@@ -75,7 +75,7 @@ func wireOf(m *Message) *wire.Message {
 
 func memberOf(w *wire.Member) Member {
 	return Member{
-		User: strings.Clone(w.User), Role: parley.Role(w.Role),
+		User: strings.Clone(w.User), Role: parley.Role(w.Role), Name: strings.Clone(w.Name), Picture: strings.Clone(w.Picture),
 		Watermarks: parley.Watermarks{Delivered: parley.Seq(w.Delivered), Read: parley.Seq(w.Read)},
 	}
 }
@@ -107,4 +107,35 @@ func refusalOf(w *wire.Error) *Refusal {
 		Code: parley.Code(w.Code), Message: strings.Clone(message), Expected: parley.Number(w.Expected),
 		RetryAfter: time.Duration(w.RetryAfterMs) * time.Millisecond,
 	}
+}
+
+// presencesOf are presences of the wire, nil for none.
+func presencesOf(w *wire.Presences) []Presence {
+	if w == nil {
+		return nil
+	}
+	presences := make([]Presence, 0, len(w.Presences))
+	for _, p := range w.Presences {
+		presences = append(presences, Presence{
+			User: strings.Clone(p.User), Online: p.Online, LastSeen: timeOf(p.LastSeen), Hidden: p.Hidden,
+			Unsure: w.Degraded && !p.Online && !p.Hidden,
+		})
+	}
+	return presences
+}
+
+func profileOf(w *wire.Profile) Profile {
+	return Profile{
+		User: strings.Clone(w.User), Name: strings.Clone(w.Name), Picture: strings.Clone(w.Picture),
+		LastSeenTo: parley.Privacy(w.LastSeenTo),
+	}
+}
+
+func deviceOf(w *wire.Device) DeviceState {
+	d := DeviceState{
+		Device:  Device{Name: strings.Clone(w.Name), Platform: strings.Clone(w.Platform)},
+		Created: timeOf(w.Created), LastSeen: timeOf(w.LastSeen), Online: w.Online, Current: w.Current,
+	}
+	copy(d.ID[:], w.Device)
+	return d
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/wire"
 )
 
@@ -25,6 +26,10 @@ import (
 type DialOptions struct {
 	// Token says who connects. It travels in the Authorization header.
 	Token string
+	// DeviceID says which of the user's devices connects, and Device what it is
+	// called. They travel in the query of the URL. Default a device without an id.
+	DeviceID parley.DeviceID
+	Device   Device
 	// Subprotocol is how messages are written. Default wire.Binary.
 	Subprotocol wire.Subprotocol
 	// LocalAddr is the address to connect from: a *net.TCPAddr. Default any.
@@ -72,6 +77,9 @@ func Dial(ctx context.Context, serverURL string, o DialOptions) (*Conn, error) {
 	u, err := parseURL(serverURL)
 	if err != nil {
 		return nil, err
+	}
+	if !o.DeviceID.IsZero() {
+		o.Device.addTo(u, o.DeviceID)
 	}
 	ctx, cancel := context.WithTimeout(ctx, handshakeMax)
 	defer cancel()

@@ -30,11 +30,12 @@
 //     first gap.
 //   - A tick or a watermark never falls, but when the server was restored from an
 //     older copy; then nothing of the lost time is shown as if it were there.
+//   - A session whose token ends is left in good order for one with the next.
 //   - What was acknowledged to the user and was lost in a restore comes back as
 //     a failed draft, to be sent again.
 //
 // How it works: outbox.go tells how order is kept when a draft of a pipeline is
 // refused, conversation.go how states, messages and marks fit together in any
-// order, restore.go what happens when the server goes back in time. To write an
+// order, renew.go how a session is left, restore.go what happens when the server goes back in time. To write an
 // app, read docs/CLIENT.md.
 package client

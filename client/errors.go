@@ -20,6 +20,11 @@ var (
 	// ErrUnknown reports a conversation or a draft that the device does not hold.
 	ErrUnknown = errors.New("client: not held here")
 
+	// ErrRevoked reports that the user has shut this device out, or the token that
+	// it used. The client has stopped, and the store is as it was; see
+	// Options.NewDevice.
+	ErrRevoked = errors.New("client: the user has shut this device out")
+
 	// ErrOtherUser reports a token of another user than the store's.
 	ErrOtherUser = errors.New("client: the store belongs to another user")
 )

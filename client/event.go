@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"iter"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/parleychat/parley"
@@ -41,6 +43,22 @@ type Restored struct {
 	From         parley.Seq
 }
 
+// PresenceChanged says that somebody of a watched conversation came, went, or is
+// not shown any more. See Client.Watch.
+type PresenceChanged struct{ Presence Presence }
+
+// TypingChanged says who else writes in a watched conversation now: a user is
+// left out again when he stopped, his message came, or 6 seconds passed. See
+// Client.Watch.
+type TypingChanged struct {
+	Conversation parley.ConversationID
+	Users        []string // sorted; empty when nobody writes any more
+}
+
+// ProfileChanged brings the profile of somebody of a watched conversation, or
+// of the user himself, who changed it on some device.
+type ProfileChanged struct{ Profile Profile }
+
 // Connection says whether the client is connected, and in step with the server.
 type Connection struct {
 	Online bool
@@ -51,16 +69,20 @@ type Connection struct {
 }
 
 // Stopped is the last event of a client that gave up: its token was refused
-// twice, the server says that the client is broken, or the store has failed.
+// twice, the user has shut the device out (ErrRevoked), the server says that the
+// client is broken, or the store has failed.
 type Stopped struct{ Err error }
 
-func (Received) event()     {}
-func (Changed) event()      {}
-func (Gone) event()         {}
-func (DraftChanged) event() {}
-func (Restored) event()     {}
-func (Connection) event()   {}
-func (Stopped) event()      {}
+func (Received) event()        {}
+func (Changed) event()         {}
+func (Gone) event()            {}
+func (DraftChanged) event()    {}
+func (Restored) event()        {}
+func (PresenceChanged) event() {}
+func (TypingChanged) event()   {}
+func (ProfileChanged) event()  {}
+func (Connection) event()      {}
+func (Stopped) event()         {}
 
 // note is an event that waits. It says what to look at, not what was seen, so
 // notes of one thing merge: their number is bounded by what the device holds,
@@ -69,6 +91,7 @@ type note struct {
 	kind         noteKind
 	conversation parley.ConversationID
 	draft        uint64
+	user         string
 }
 
 type noteKind uint8
@@ -80,6 +103,9 @@ const (
 	noteRestored
 	noteDraft
 	noteConnection
+	notePresence
+	noteTyping
+	noteProfile
 )
 
 // notes are what a consumer has not taken yet, the oldest first.
@@ -236,6 +262,17 @@ func (c *Client) eventOf(x note) (Event, error) {
 			e := Restored{x.conversation, v.restoredFrom}
 			v.restoredFrom = 0
 			return e, nil
+		}
+	case notePresence:
+		if p, ok := c.people.presences[x.user]; ok {
+			return PresenceChanged{p}, nil
+		}
+	case noteTyping:
+		return TypingChanged{x.conversation, slices.Sorted(maps.Keys(c.people.typing[x.conversation]))}, nil
+	case noteProfile:
+		if p, ok := c.people.profiles[x.user]; ok {
+			delete(c.people.profiles, x.user)
+			return ProfileChanged{p}, nil
 		}
 	case noteDraft:
 		if d := c.drafts[x.draft]; d != nil && d.Status != Queued {

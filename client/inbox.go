@@ -57,7 +57,7 @@ func (c *Client) pushedMarks(s *session, w *wire.MarksChanged) {
 	}
 	m := Member{User: strings.Clone(w.User), Role: parley.RoleMember}
 	if i, found := v.member(w.User); found {
-		m.Role = v.Members[i].Role
+		m = v.Members[i]
 	}
 	m.Delivered, m.Read = parley.Seq(w.Delivered), parley.Seq(w.Read)
 	v.raise(m)
@@ -112,6 +112,10 @@ func (c *Client) take(v *conversation, m Message, ordinal uint64) {
 	if m.From != c.meta.User {
 		v.foreign = max(v.foreign, m.Seq)
 	}
+	if m.Seq == v.Last && m.Event != nil && m.Event.Type == parley.EventRenamed {
+		v.Title, v.named = m.Event.Title, m.Seq
+	}
+	c.wrote(v, &m)
 	if m.At.After(v.Changed) {
 		v.Changed = m.At
 	}

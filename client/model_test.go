@@ -36,6 +36,7 @@ type model struct {
 	late      int // sends that were taken from connections that were gone
 	refused   int
 	forgotten int
+	renewed   int // sessions that were left for another token
 }
 
 type modelMember struct {
@@ -55,6 +56,7 @@ type modelSession struct {
 	stream uint64 // sent with last
 	pushed uint64
 	gone   bool
+	warned bool // that its token expires
 }
 
 const modelStreamsMax = 2
@@ -74,7 +76,8 @@ func (m *model) run() {
 		if e == nil {
 			return
 		}
-		s := &modelSession{remote: e, user: strings.TrimPrefix(e.token, "Bearer ")}
+		user, _, _ := strings.Cut(strings.TrimPrefix(e.token, "Bearer "), " ")
+		s := &modelSession{remote: e, user: user}
 		m.mu.Lock()
 		m.birth++
 		m.sessions[s] = true
@@ -101,11 +104,17 @@ func (m *model) serve(s *modelSession) {
 				s.push(&wire.ServerMessage{Check: &wire.Check{Pushes: s.pushed}})
 				if !m.calm && m.r.IntN(20) == 0 {
 					m.drop(s)
+				} else if !m.calm && m.r.IntN(10) == 0 {
+					s.warned = true
+					s.push(&wire.ServerMessage{TokenExpiring: &wire.TokenExpiring{ExpiresInMs: 60_000}})
 				}
 			}
 			m.mu.Unlock()
 		case <-s.ended:
 			m.mu.Lock()
+			if s.warned && s.closed == wire.CloseNormal {
+				m.renewed++
+			}
 			m.drop(s)
 			wait := time.Duration(m.r.IntN(30)) * time.Millisecond
 			m.mu.Unlock()
@@ -332,22 +341,24 @@ func TestEachDraftIsStoredOnceOrFails(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("PARLEY_CLIENT_SEEDS")); err == nil {
 		seeds = n
 	}
-	late, refused, forgotten := 0, 0, 0
+	late, refused, forgotten, renewed := 0, 0, 0, 0
 	for seed := range seeds {
 		m := runModel(t, uint64(seed))
-		late, refused, forgotten = late+m.late, refused+m.refused, forgotten+m.forgotten
+		late, refused, forgotten, renewed = late+m.late, refused+m.refused, forgotten+m.forgotten, renewed+m.renewed
 		if t.Failed() {
 			t.Fatalf("with seed %d", seed)
 		}
 	}
-	t.Logf("%d seeds: %d sends taken late, %d refused for good, %d of forgotten streams", seeds, late, refused, forgotten)
-	if seeds >= 3 && (late == 0 || refused == 0 || forgotten == 0) {
+	t.Logf("%d seeds: %d sends taken late, %d refused for good, %d of forgotten streams, %d sessions left for another token", seeds, late, refused, forgotten, renewed)
+	if seeds >= 3 && (late == 0 || refused == 0 || forgotten == 0 || renewed == 0) {
 		t.Errorf("the model did too little harm")
 	}
 }
 
+// token is another one each time.
 func token(user string) func(context.Context) (string, error) {
-	return func(context.Context) (string, error) { return user, nil }
+	n := 0
+	return func(context.Context) (string, error) { n++; return fmt.Sprint(user, " ", n), nil }
 }
 
 func runModel(t *testing.T, seed uint64) *model {
@@ -378,6 +389,8 @@ func runModel(t *testing.T, seed uint64) *model {
 			if v, err := devices[i].Conversation(room(1)); err == nil {
 				_ = devices[i].MarkRead(room(1), v.Tail)
 			}
+		case 2, 3:
+			devices[i].Typing(room(1), n%2 == 0)
 		}
 		if n%5 == 0 {
 			time.Sleep(time.Duration(r.IntN(3)) * time.Millisecond)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/parleychat/parley/wire"
@@ -16,12 +17,23 @@ type Options struct {
 	URL string
 
 	// Token returns the token to log in with. It is called before each
-	// connection, and may go and fetch one. An error is tried again later.
+	// connection, and shortly before the token of one expires; it may go and fetch
+	// one. An error is tried again later.
 	Token func(ctx context.Context) (string, error)
 
 	// Store keeps the outbox and what the device holds. The client closes it.
 	// Default a new MemoryStore.
 	Store Store
+
+	// Device is what the user's list of devices calls this one. Default "Go client"
+	// on runtime.GOOS. Which device it is, the store knows: an id is made with it,
+	// and stays.
+	Device Device
+
+	// NewDevice gives the store another id from now on. It is for a user who has
+	// logged in again after ErrRevoked: what waits in the outbox is sent, and the
+	// device that was shut out stays out.
+	NewDevice bool
 
 	// Subprotocol is how messages are written. Default wire.Binary.
 	Subprotocol wire.Subprotocol
@@ -56,6 +68,10 @@ type Options struct {
 	// handled at the server. Tests shorten it.
 	lateWait time.Duration
 
+	// typingEvery is how often it is told that the user writes, and typingEnds how
+	// long it holds that somebody does. Tests shorten them.
+	typingEvery, typingEnds time.Duration
+
 	// CloseWait is how long Close waits for answers to what is on its way. The
 	// rest stays in the store. Default 3 s.
 	CloseWait time.Duration
@@ -68,6 +84,12 @@ func (o Options) withDefaults() Options {
 	if o.Subprotocol == 0 {
 		o.Subprotocol = wire.Binary
 	}
+	if o.Device.Name == "" {
+		o.Device.Name = "Go client"
+	}
+	if o.Device.Platform == "" {
+		o.Device.Platform = runtime.GOOS
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -78,6 +100,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.BackoffMin, 500*time.Millisecond)
 	setDefault(&o.BackoffMax, 30*time.Second)
 	setDefault(&o.lateWait, time.Second)
+	setDefault(&o.typingEvery, 4*time.Second)
+	setDefault(&o.typingEnds, 6*time.Second)
 	setDefault(&o.CloseWait, 3*time.Second)
 	return o
 }

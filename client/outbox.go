@@ -137,6 +137,7 @@ func (c *Client) enter(id parley.ConversationID, kind parley.Kind, body []byte) 
 	c.drafts[d.ID] = d
 	c.waiting++
 	c.waitingBytes += len(body)
+	delete(c.people.typed, id) // the message itself ends it
 	c.storeLane(l, d)
 	c.enqueue(l)
 	return d, nil
@@ -256,7 +257,7 @@ func (c *Client) sendable() bool {
 // body. c.mu is held.
 func (c *Client) pump() {
 	s := c.session
-	if s == nil || c.meta.Restoring || s.over {
+	if s == nil || c.meta.Restoring || s.over || s.leaving {
 		return
 	}
 	now := time.Now()
@@ -378,6 +379,9 @@ func (c *Client) refusedSend(s *session, l *lane, d *draft, r *Refusal) {
 		c.retry(l, r)
 	case r.Code.Retry():
 		c.retry(l, r)
+	case r.Code == parley.Revoked:
+		l.plan = max(l.plan, planResend) // of a session that ends now
+		c.giveUp(fmt.Errorf("%w: %w", ErrRevoked, r))
 	case r.Code >= 3000:
 		s.renew("the server wants another login")
 		c.retry(l, r)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ type server struct {
 	mu     sync.Mutex
 	open   []net.Conn
 	refuse int      // an HTTP status to answer upgrades with
+	reason string   // its body
 	tokens []string // that came
 }
 
@@ -39,6 +41,7 @@ type remote struct {
 	socket   net.Conn
 	p        wire.Subprotocol
 	token    string
+	url      *url.URL // that it asked for
 	requests chan *wire.Request
 	ended    chan struct{}  // closed when nothing more comes
 	closed   wire.CloseCode // valid when ended
@@ -90,10 +93,12 @@ func (s *server) acceptLoop() {
 }
 
 // refuseWith has the server answer upgrades with a status, 0 to accept.
-func (s *server) refuseWith(status int) {
+func (s *server) refuseWith(status int) { s.refuseAs(status, "refused") }
+
+func (s *server) refuseAs(status int, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refuse = status
+	s.refuse, s.reason = status, reason
 }
 
 func (s *server) seenTokens() []string {
@@ -110,11 +115,11 @@ func (s *server) serve(socket net.Conn) {
 		return
 	}
 	s.mu.Lock()
-	refuse := s.refuse
+	refuse, reason := s.refuse, s.reason
 	s.tokens = append(s.tokens, q.Header.Get("Authorization"))
 	s.mu.Unlock()
 	if refuse != 0 {
-		_, _ = fmt.Fprintf(socket, "HTTP/1.1 %d No\r\nContent-Length: 7\r\nRetry-After: 1\r\nConnection: close\r\n\r\nrefused", refuse)
+		_, _ = fmt.Fprintf(socket, "HTTP/1.1 %d No\r\nContent-Length: %d\r\nRetry-After: 1\r\nConnection: close\r\n\r\n%s", refuse, len(reason), reason)
 		_ = socket.Close()
 		return
 	}
@@ -125,7 +130,7 @@ func (s *server) serve(socket net.Conn) {
 	_, _ = fmt.Fprintf(socket, "HTTP/1.1 101 Switching Protocols\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: %s\r\n\r\n",
 		wire.AcceptKey(q.Header.Get("Sec-WebSocket-Key")), p)
 	e := &remote{
-		t: s.t, socket: socket, p: p, token: q.Header.Get("Authorization"),
+		t: s.t, socket: socket, p: p, token: q.Header.Get("Authorization"), url: q.URL,
 		requests: make(chan *wire.Request, 4096), ended: make(chan struct{}),
 	}
 	s.sessions <- e

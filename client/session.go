@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,8 +29,16 @@ type session struct {
 	answers map[uint32]func(*wire.ServerMessage)
 	lastID  uint32
 	over    bool
+	leaving bool            // for another session: nothing new begins in this one
+	renewed bool            // it was left for another token
+	hints   []*wire.Request // to write, unanswered; one for each conversation at most
+
+	token   string
+	expires bool           // the server has said so
+	renewal sync.WaitGroup // asks for the next token
 
 	sends         int    // drafts and searches on their way
+	calls         int    // of the app, on their way
 	pulling       int    // History and GetState requests on their way
 	acknowledging int    // Acknowledge requests on their way
 	pushes        uint64 // counted as the server counts them
@@ -41,20 +50,23 @@ type session struct {
 	unavailable bool // a page of this sync was not complete
 	seen        map[parley.ConversationID]bool
 	syncFails   int
+
+	watching bool      // what is watched was told, or is on its way
+	watchAt  time.Time // no retelling before
 }
 
 // reserve is how many of the requests that the server allows are left for
 // others than sends.
 const reserve = 64
 
-func (c *Client) newSession(conn *Conn) *session {
+func (c *Client) newSession(conn *Conn, token string) *session {
 	w := conn.Welcome()
 	window := c.o.Window
 	if most := int(w.RequestsMax); most > 0 {
 		window = min(window, max(most-reserve, most/2, 1))
 	}
 	return &session{
-		c: c, conn: conn, welcome: w, window: window,
+		c: c, conn: conn, welcome: w, window: window, token: token,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), answers: make(map[uint32]func(*wire.ServerMessage)),
 	}
 }
@@ -102,6 +114,7 @@ func (s *session) write() {
 		n := s.allowed()
 		out := s.out[:n:n]
 		s.out = s.out[n:]
+		out, s.hints = append(out, s.hints...), nil
 		s.c.mu.Unlock()
 		for len(out) > 0 {
 			n := s.fitting(out)
@@ -182,6 +195,7 @@ func (s *session) reply(m *wire.ServerMessage) {
 	}
 	delete(s.answers, m.ReplyTo)
 	answer(m)
+	s.moveOn()
 	if len(s.out) > 0 {
 		s.signal()
 	}
@@ -197,8 +211,9 @@ func (s *session) signal() {
 
 // connect keeps the client connected until it stops.
 func (c *Client) connect() {
-	attempts, refused := 0, 0
+	attempts, refused, hasty := 0, 0, 0
 	for c.stopping.Err() == nil {
+		began := time.Now()
 		welcomed, pause, err := c.connectOnce()
 		if c.stopping.Err() != nil {
 			break
@@ -208,6 +223,8 @@ func (c *Client) connect() {
 		}
 		fatal := false
 		switch {
+		case isRevoked(err):
+			err, fatal = fmt.Errorf("%w: %w", ErrRevoked, err), true
 		case isLogin(err):
 			refused++
 			fatal = refused > 1
@@ -218,8 +235,15 @@ func (c *Client) connect() {
 		if fatal {
 			return
 		}
-		if isLogin(err) && pause == 0 {
-			continue // with another token
+		if (isLogin(err) || errors.Is(err, errRenewed)) && pause == 0 {
+			if welcomed && time.Since(began) < sessionShort {
+				hasty++
+			} else {
+				hasty = 0
+			}
+			if hasty < 2 {
+				continue // with another token
+			}
 		}
 		if pause == 0 {
 			pause = c.o.backoff(attempts)
@@ -230,6 +254,21 @@ func (c *Client) connect() {
 		case <-c.stopping.Done():
 		}
 	}
+}
+
+// sessionShort is a session whose token ended so soon that another is no reason
+// to connect again at once, time after time.
+const sessionShort = time.Second
+
+// isRevoked reports that the device, or its token, was shut out.
+func isRevoked(err error) bool {
+	if e, ok := errors.AsType[*CloseError](err); ok {
+		return e.Code == wire.CloseRevoked
+	}
+	if e, ok := errors.AsType[*HandshakeError](err); ok {
+		return e.Status == http.StatusForbidden && strings.HasPrefix(e.Body, parley.Revoked.String())
+	}
+	return false
 }
 
 // isLogin reports an error that another token may cure.
@@ -254,18 +293,20 @@ func isFatal(err error) bool {
 // connectOnce connects and reads until the connection ends. pause is how long
 // the server wants to be left alone, 0 if it said nothing.
 func (c *Client) connectOnce() (welcomed bool, pause time.Duration, err error) {
-	token, err := c.o.Token(c.stopping)
+	token, err := c.nextToken()
 	if err != nil {
 		return false, 0, fmt.Errorf("client: token: %w", err)
 	}
-	conn, err := Dial(c.stopping, c.o.URL, DialOptions{Token: token, Subprotocol: c.o.Subprotocol, TLS: c.o.TLS})
+	conn, err := Dial(c.stopping, c.o.URL, DialOptions{
+		Token: token, DeviceID: c.device(), Device: c.o.Device, Subprotocol: c.o.Subprotocol, TLS: c.o.TLS,
+	})
 	if err != nil {
 		if e, ok := errors.AsType[*HandshakeError](err); ok {
 			pause = e.RetryAfter
 		}
 		return false, pause, err
 	}
-	s := c.newSession(conn)
+	s := c.newSession(conn, token)
 	if err := c.attach(s); err != nil {
 		_ = conn.Close()
 		return true, 0, err
@@ -273,6 +314,10 @@ func (c *Client) connectOnce() (welcomed bool, pause time.Duration, err error) {
 	c.talking.Go(s.write)
 	err = c.read(s)
 	c.detach(s)
+	s.renewal.Wait() // one asks for a token at a time
+	if s.renewed {
+		return true, 0, errRenewed
+	}
 	return true, s.backIn, err
 }
 
@@ -320,7 +365,9 @@ func (c *Client) detach(s *session) {
 	defer c.mu.Unlock()
 	s.end()
 	c.session = nil
-	c.online = make(chan struct{})
+	if !s.leaving { // else those who wait have it already
+		c.online = make(chan struct{})
+	}
 	answers := s.answers
 	s.answers = nil
 	for _, answer := range answers {
@@ -331,6 +378,7 @@ func (c *Client) detach(s *session) {
 		v.sentMarks, v.pulling, v.stateDue = parley.Watermarks{}, false, false
 	}
 	c.pulls = nil
+	c.nobodyTypes()
 }
 
 // disconnected tells why there is no connection.
@@ -342,6 +390,10 @@ func (c *Client) disconnected(err error, fatal bool) {
 		return
 	}
 	c.log.Debug("disconnected", "err", err)
+	if errors.Is(err, errRenewed) {
+		c.connection = Connection{Err: err} // not worth telling, if it is not for long
+		return
+	}
 	c.connectionIs(Connection{Err: err})
 }
 
@@ -399,6 +451,14 @@ func (c *Client) handle(s *session, m *wire.ServerMessage) {
 		s.pushes = m.Check.Pushes
 	case m.GoingAway != nil:
 		s.backIn = max(time.Duration(m.GoingAway.RetryAfterMs)*time.Millisecond, time.Millisecond)
+	case m.TokenExpiring != nil:
+		c.tokenExpires(s, time.Duration(m.TokenExpiring.ExpiresInMs)*time.Millisecond)
+	case m.Presences != nil:
+		c.hintPresences(m.Presences)
+	case m.Typing != nil:
+		c.hintTyping(m.Typing)
+	case m.Profiles != nil:
+		c.hintProfiles(m.Profiles)
 	case m.Error != nil:
 		c.log.Warn("the server reports an error", "code", m.Error.Code, "message", m.Error.Message)
 	}
@@ -413,7 +473,7 @@ func (c *Client) waitOnline(ctx context.Context) (*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s != nil {
+		if s != nil && !s.leaving {
 			return s, nil
 		}
 		select {

@@ -33,6 +33,7 @@ type Saved struct {
 // Meta is what a device remembers of its user and the server.
 type Meta struct {
 	User        string
+	Device      parley.DeviceID // random, and the same for ever; zero in files that are older
 	Incarnation parley.Incarnation
 	// Restoring says that the incarnation is new and the first sync in it is not
 	// complete.

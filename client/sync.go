@@ -126,6 +126,7 @@ func (c *Client) synced(s *session, page *wire.SyncPage) {
 		return
 	}
 	s.synced = true
+	c.rewatch(s)
 	c.tellSynced()
 	for _, v := range c.conversations {
 		if !v.stated() {
@@ -150,6 +151,7 @@ func (c *Client) gone(v *conversation) {
 		c.lose(v, ranges(v.Held), 1)
 	}
 	delete(c.conversations, v.ID)
+	c.unwatch(v.ID)
 	p := c.change()
 	p.changes.Gone = append(p.changes.Gone, v.ID)
 	delete(p.conversations, v)
@@ -157,10 +159,14 @@ func (c *Client) gone(v *conversation) {
 }
 
 // tend does what the clock asks for. c.mu is held.
-func (c *Client) tend(time.Time) {
+func (c *Client) tend(now time.Time) {
+	c.endTyping(now)
 	if s := c.session; s != nil && !s.over {
 		if s.syncAgain && !s.syncing {
 			c.startSync(s)
+		}
+		if s.synced {
+			c.rewatch(s)
 		}
 		c.sendMarks(s)
 		c.pullMore(s)

@@ -35,8 +35,10 @@ type SystemEvent struct {
 
 // Member is what members see of each other.
 type Member struct {
-	User string
-	Role parley.Role // 0 for one who is no member any longer
+	User    string
+	Role    parley.Role // 0 for one who is no member any longer
+	Name    string      // of his profile; empty if he gave none
+	Picture string      // a reference, such as a URL; empty if he gave none
 	parley.Watermarks
 }
 
