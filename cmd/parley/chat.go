@@ -26,6 +26,7 @@ import (
 // chatFlags are the flags of `parley chat`.
 type chatFlags struct {
 	as, url, data, tokenFile, store, to string
+	newDevice                           bool
 	wait                                time.Duration
 }
 
@@ -42,16 +43,22 @@ lines that begin with / are commands:
   /group TITLE USER...   make a group, and open it
   /add USER...           add users to the group that is open
   /leave                 leave the group that is open
+  /rename TITLE          give the group that is open another title
+  /who                   say who else is in it, who is online, and since when not
   /list                  list the conversations, with what is unread
   /history [N]           show the last N messages (20)
   /retry                 send what has failed again
+  /devices               list your devices
+  /revoke DEVICE         shut one out: the beginning of what /devices calls it
   /quit                  end
 
 The token is that of --token-file, or is signed with the development key of
 --data, or comes from the server itself, which must then run with --dev.
 
 With --store the messages held, and those not sent yet, stay in that folder for
-the next time. Without it they end with the program.
+the next time. Without it they end with the program. A device that was shut out
+ends, and stays out; --new-device with the same --store comes back as another one,
+if there is a good token.
 
 When the standard output is no terminal, it is these lines, one for each thing
 that happens, the name of the conversation in brackets:
@@ -65,10 +72,16 @@ that happens, the name of the conversation in brackets:
   [bob] 2 unread              of a conversation that is not open, and in /list
   [bob] open                  after /to and /group
   [bob] gone
+  [garden] cat: online        a line for each, after /who; also: last seen TIME,
+                              offline, not known, does not show it
+  * device 0123abcd: NAME (PLATFORM), online, this one
+                              a line for each, after /devices; also: last seen TIME
+  * device 0123abcd: shut out   after /revoke
   * online, * offline: REASON, * error: REASON
 
-Messages of the conversation that is open count as read. At the end of the
-input, chat waits until all is sent, and at most --wait.`,
+Messages of the conversation that is open count as read. On a terminal, chat says
+who writes there. At the end of the input, it waits until all is sent, and at most
+--wait.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.as == "" && f.tokenFile == "" {
@@ -85,6 +98,7 @@ input, chat waits until all is sent, and at most --wait.`,
 	flags.StringVar(&f.data, "data", "", "data folder of a server that runs with --dev, for its key")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file that holds a token; it is read again for each login")
 	flags.StringVar(&f.store, "store", "", "folder to keep messages in (default: nowhere)")
+	flags.BoolVar(&f.newDevice, "new-device", false, "be another device from now on: this one was shut out")
 	flags.StringVar(&f.to, "to", "", "open this conversation first, as /to does")
 	flags.DurationVar(&f.wait, "wait", 10*time.Second, "how long to wait for the server at the end of the input")
 	return c
@@ -97,7 +111,10 @@ func chatRun(ctx context.Context, f chatFlags, in io.Reader, out io.Writer) erro
 		return err
 	}
 	// A person sees what matters in the lines; the log would tear them up.
-	c, err := client.Open(client.Options{URL: f.url, Token: f.token, Store: store, Logger: slog.New(slog.DiscardHandler)})
+	c, err := client.Open(client.Options{
+		URL: f.url, Token: f.token, Store: store, Logger: slog.New(slog.DiscardHandler),
+		Device: client.Device{Name: "parley chat"}, NewDevice: f.newDevice,
+	})
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}

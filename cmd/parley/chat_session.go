@@ -24,7 +24,9 @@ type chatSession struct {
 
 	print func(string) // a line
 	title func(string) // what is open, for a prompt
+	tty   bool         // a person looks on
 	open  parley.ConversationID
+	watch context.CancelFunc // ends the last watching that nobody answered
 	shown map[parley.ConversationID]*chatShown
 }
 
@@ -51,7 +53,7 @@ func (x *chatShown) upTo(mark parley.Seq) parley.Seq {
 }
 
 func newChatSession(c *client.Client, wait time.Duration) *chatSession {
-	return &chatSession{c: c, wait: wait, title: func(string) {}, shown: make(map[parley.ConversationID]*chatShown)}
+	return &chatSession{c: c, wait: wait, title: func(string) {}, watch: func() {}, shown: make(map[parley.ConversationID]*chatShown)}
 }
 
 // chatCallMax is how long a command may wait for the server.
@@ -60,6 +62,9 @@ const chatCallMax = 15 * time.Second
 // chatLinger is how long a session goes on when its input has ended and all is
 // sent, to show what comes with it.
 const chatLinger = 200 * time.Millisecond
+
+// errNothingOpen reports a command for a conversation without one.
+var errNothingOpen = errors.New("no conversation is open; /to USER opens one")
 
 // errQuit ends a session as its user wants.
 var errQuit = errors.New("quit")
@@ -74,7 +79,7 @@ func (s *chatSession) talk(ctx context.Context, to string, in io.Reader, out io.
 		return err
 	}
 	defer screen.close()
-	s.print, s.title = screen.print, screen.title
+	s.print, s.title, s.tty = screen.print, screen.title, screen.tty != nil
 
 	events := make(chan client.Event)
 	ended := make(chan struct{})
@@ -202,13 +207,21 @@ func (s *chatSession) do(line string) error {
 		return s.history(ctx, rest)
 	case "/retry":
 		return s.retry()
+	case "/rename":
+		return s.c.Rename(ctx, s.open, strings.Join(rest, " "))
+	case "/who":
+		return s.who(ctx)
+	case "/devices":
+		return s.devices(ctx)
+	case "/revoke":
+		return s.revoke(ctx, strings.Join(rest, ""))
 	}
-	return fmt.Errorf("no command %s; there are /to /group /add /leave /list /history /retry /quit", words[0])
+	return fmt.Errorf("no command %s; there are /to /group /add /leave /rename /who /list /history /retry /devices /revoke /quit", words[0])
 }
 
 func (s *chatSession) send(text string) error {
 	if s.open.IsZero() {
-		return errors.New("no conversation is open; /to USER opens one")
+		return errNothingOpen
 	}
 	s.of(s.open)
 	_, err := s.c.SendText(s.open, text)
@@ -237,6 +250,7 @@ func (s *chatSession) to(name string) error {
 // enter shows a conversation, and takes what is typed to it.
 func (s *chatSession) enter(v client.Conversation) error {
 	s.open = v.ID
+	s.watchOpen()
 	s.of(v.ID).unread = 0
 	s.title(chatName(v))
 	s.print("[" + chatName(v) + "] open")
@@ -305,6 +319,8 @@ func (s *chatSession) show(e client.Event) error {
 		s.received(v, e)
 	case client.Changed:
 		s.changed(e.Conversation)
+	case client.TypingChanged:
+		s.typing(e)
 	case client.Gone:
 		s.print("[" + e.Conversation.String() + "] gone")
 	case client.Restored:
@@ -379,6 +395,9 @@ func (s *chatSession) noteOwn(v client.Conversation, seq parley.Seq) {
 // changed shows ticks that rose, and what is unread elsewhere.
 func (s *chatSession) changed(v client.Conversation) {
 	x := s.of(v.ID)
+	if v.ID == s.open {
+		s.title(chatName(v))
+	}
 	read, delivered := x.upTo(v.Ticks.Read), x.upTo(v.Ticks.Delivered)
 	if read > x.ticks.Read {
 		s.print(fmt.Sprintf("[%s] %d ✓✓ read", chatName(v), read))
@@ -433,6 +452,8 @@ func chatText(m *client.Message) string {
 			return "left"
 		case parley.EventRole:
 			return "made " + users + " " + e.Role.String()
+		case parley.EventRenamed:
+			return "named it " + e.Title
 		}
 		return "did something that this version does not know"
 	}

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,12 +39,72 @@ func TestChatTextOfMessages(t *testing.T) {
 		"removed bob":        {Kind: parley.KindSystem, Event: &client.SystemEvent{Type: parley.EventRemoved, Users: []string{"bob"}}},
 		"left":               {Kind: parley.KindSystem, Event: &client.SystemEvent{Type: parley.EventLeft}},
 		"made bob admin":     {Kind: parley.KindSystem, Event: &client.SystemEvent{Type: parley.EventRole, Users: []string{"bob"}, Role: parley.RoleAdmin}},
+		"named it park":      {Kind: parley.KindSystem, Event: &client.SystemEvent{Type: parley.EventRenamed, Title: "park"}},
 		"did something that this version does not know": {Kind: parley.KindSystem, Event: &client.SystemEvent{Type: 99}},
 	} {
 		if got := chatText(&m); got != want {
 			t.Errorf("shows %q, want %q", got, want)
 		}
 	}
+}
+
+func TestChatTextOfPeople(t *testing.T) {
+	at := time.Date(2026, 5, 4, 3, 2, 1, 0, time.Local)
+	for want, p := range map[string]client.Presence{
+		"online":                        {Online: true},
+		"last seen 2026-05-04 03:02:01": {LastSeen: at},
+		"offline":                       {},
+		"does not show it":              {Hidden: true},
+		"not known":                     {LastSeen: at, Unsure: true},
+	} {
+		if got := chatPresence(p); got != want {
+			t.Errorf("%+v shows as %q", p, got)
+		}
+	}
+	for want, d := range map[string]client.DeviceState{
+		"0123abcd: ph�ne (linux), online, this one":       {ID: parley.DeviceID{1, 0x23, 0xab, 0xcd, 9}, Device: client.Device{Name: "ph\x1bne", Platform: "linux"}, Online: true, Current: true},
+		"nameless: online":                                {Online: true},
+		"ff000000: tablet, last seen 2026-05-04 03:02:01": {ID: parley.DeviceID{0xff}, Device: client.Device{Name: "tablet"}, LastSeen: at},
+	} {
+		if got := chatDevice(&d); got != want {
+			t.Errorf("%+v shows as %q", d, got)
+		}
+	}
+}
+
+// Who writes is for people, and for what they look at.
+func TestChatTellsWhoWritesOnATerminalOnly(t *testing.T) {
+	s := newServerlessChat(t)
+	open, other := parley.ConversationID{1}, parley.ConversationID{2}
+	s.open = open
+	var lines []string
+	s.print = func(line string) { lines = append(lines, line) }
+	all := []client.TypingChanged{{Conversation: open, Users: []string{"bob"}}, {Conversation: other, Users: []string{"cat"}}, {Conversation: open}, {Conversation: open, Users: []string{"bob", "c\nat"}}}
+	for _, tty := range []bool{false, true} {
+		s.tty = tty
+		for _, e := range all {
+			if err := s.show(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	name := "[" + open.String() + "] "
+	if want := []string{name + "bob is typing", name + "bob, c�at are typing"}; !slices.Equal(lines, want) {
+		t.Errorf("told %q, want %q", lines, want)
+	}
+}
+
+// newServerlessChat is a session whose client finds nobody.
+func newServerlessChat(t *testing.T) *chatSession {
+	c, err := client.Open(client.Options{
+		URL: "ws://127.0.0.1:1/ws", Logger: slog.New(slog.DiscardHandler),
+		Token: func(context.Context) (string, error) { return "", errors.New("none") },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return newChatSession(c, time.Second)
 }
 
 // Each tick is told once, and only of what is one's own.

@@ -148,7 +148,7 @@ func TestChat(t *testing.T) {
 	bob.types("/leave")
 	ann.sees("[garden] 4 bob: left")
 	bob.types("/nonsense")
-	bob.sees("* error: no command /nonsense; there are /to /group /add /leave /list /history /retry /quit")
+	bob.sees("* error: no command /nonsense; there are /to /group /add /leave /rename /who /list /history /retry /devices /revoke /quit")
 	bob.types("/quit")
 	if err := <-bob.done; err != nil {
 		t.Error(err)
