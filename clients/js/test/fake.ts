@@ -128,6 +128,15 @@ export class FakeConnection {
     return all;
   }
 
+  /** The next send, past reads of what is missing, which are refused. */
+  async sendOf(): Promise<wire.Request> {
+    for (;;) {
+      const r = await this.request();
+      if (r.send) return r;
+      this.reply(r, refuse(2001));
+    }
+  }
+
   /** Fails if a request comes. */
   async silent(ms: number): Promise<void> {
     await sleep(ms);

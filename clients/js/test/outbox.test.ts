@@ -95,8 +95,9 @@ test("behind one that is refused for good, the others move up", withFake(async (
   await c.resend(failed!);
   const [anew] = await s.sends(1);
   assert.deepEqual(textsOf([anew!]), ["3 two"]);
+  const refused = next(c, "draft", (e) => e.draft.status === "failed");
   s.reply(anew!, refuse(2001));
-  const e = await next(c, "draft", (e) => e.draft.status === "failed");
+  const e = await refused;
   assert.equal(e.draft.error!.code, "not_member");
   await c.discard(e.draft);
   assert.deepEqual(c.drafts(room()), []);
@@ -194,9 +195,9 @@ test("not more are on their way than the server allows, and frames stay below it
 
 test("a request that fits into no frame is refused here", withFake(async (fake) => {
   const { c } = await fake.online([state()], { subprotocol: "json" }, { bodyMax: 4_000, frameMax: 4_000 });
+  const failed = next(c, "draft", (e) => e.draft.status === "failed");
   await c.send(room(), { kind: "image", data: new Uint8Array(3_500) }); // a third longer in JSON
-  const e = await next(c, "draft", (e) => e.draft.status === "failed");
-  assert.equal(e.draft.error!.code, "too_large");
+  assert.equal((await failed).draft.error!.code, "too_large");
   await assert.rejects(c.send(room(), "é".repeat(2_001)), (e) => e instanceof ParleyError && e.code === "too_large");
 }));
 

@@ -45,10 +45,11 @@ export class Calls {
 
   private async entered(d: Entry): Promise<Draft> {
     const draft = draftView(d.r);
-    await this.core.committed();
-    if (this.core.outbox.drafts.get(d.r.id) !== d && d.r.status === "queued") {
-      throw new StoreError("store_full", "the browser gives no more room: nothing was stored");
-    }
+    this.core.retryStore();
+    await new Promise<void>((resolve, reject) => {
+      d.takenBack = () => reject(new StoreError("store_full", "the store has no more room: nothing was stored"));
+      this.core.committed().then(resolve, reject);
+    });
     return draft;
   }
 

@@ -6,7 +6,7 @@ import { conversationData, draftView, itemsOf, sameData, type ConversationData }
 import type { Subprotocol } from "../wire/codec.js";
 import { randomHex } from "../wire/bytes.js";
 import { Calls } from "./calls.js";
-import { now } from "./clock.js";
+import { backoff, now } from "./clock.js";
 import { connect } from "./connect.js";
 import { blankRecord, Conv } from "./conversation.js";
 import { Inbox } from "./inbox.js";
@@ -84,6 +84,9 @@ export class Core {
   private held = 0;
   private clock = 0;
   private onlineWaiters: (() => void)[] = [];
+  private fullTries = 0;
+  /** Wakes the pause before a full store is tried again. */
+  retryStore: () => void = () => {};
   /** Wakes the pause before the next attempt to connect. */
   nudge: () => void = () => {};
 
@@ -171,9 +174,10 @@ export class Core {
     try {
       if (changes !== undefined) await this.store.apply(changes);
     } catch (e) {
-      this.storeFailed(p, asStoreError(e));
+      await this.storeFailed(p, asStoreError(e));
       return;
     }
+    this.fullTries = 0;
     this.applied = p.generation;
     for (const d of p.drafts) d.stored = true;
     for (const { v, tail, prefix } of ready) {
@@ -206,21 +210,31 @@ export class Core {
     return nothing ? undefined : c;
   }
 
-  /** A store that fails stops the client: what is in memory would not be true any
-   * more. But where it is only full, what is to be sent is refused, and where it was
-   * emptied, it is filled again. */
-  private storeFailed(p: Pending, e: StoreError): void {
+  /**
+   * A store that fails stops the client: what is in memory would not be true any more.
+   * But where it was emptied it is filled again; and where it is full, what is to be
+   * sent is refused, room is made, and the rest waits: nothing is acknowledged or told
+   * before it is kept.
+   */
+  private async storeFailed(p: Pending, e: StoreError): Promise<void> {
     this.pending.prepend(p);
     if (e.lost) {
       this.trouble(e);
       this.storeAll();
       return;
     }
-    if (e.code === "store_full" && this.outbox.takeBack().length > 0) {
-      this.trouble(e);
-      return;
-    }
-    throw e;
+    if (e.code !== "store_full") throw e;
+    const back = this.outbox.takeBack();
+    if (back.length > 0 || this.fullTries === 0) this.trouble(e);
+    if (back.length > 0) return;
+    this.trim(0);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, backoff(this.fullTries++));
+      this.retryStore = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   /** Has all that is in memory stored anew. The messages are gone from the device. */
@@ -390,9 +404,9 @@ export class Core {
 
   /** Drops old messages of the conversations that were looked at longest ago, when too
    * many are held. */
-  private trim(): void {
-    if (this.held <= this.o.messagesMax) return;
-    const target = this.o.messagesMax * 0.9;
+  private trim(max = this.o.messagesMax): void {
+    if (this.held <= max) return;
+    const target = max * 0.9;
     for (const v of [...this.conversations.values()].sort((a, b) => a.touched - b.touched)) {
       if (this.held <= target) return;
       // What is to be told or acknowledged stays.
@@ -458,6 +472,7 @@ export class Core {
     this.stopping.abort();
     this.session?.close();
     this.nudge();
+    this.retryStore();
     this.wakeOnline();
     this.live.close();
     clearTimeout(this.timer);
@@ -470,7 +485,7 @@ export class Core {
       while (this.session !== undefined && now() < deadline && !this.meta.restoring && this.busy(this.session)) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
-      await this.committed().catch(() => {});
+      await Promise.race([this.committed().catch(() => {}), new Promise((resolve) => setTimeout(resolve, closeWait))]);
     }
     this.giveUp(new ParleyError("closed", "the client was closed"));
     await this.connecting;

@@ -66,6 +66,8 @@ export interface Entry {
   /** Was stored once; one that was not can be taken back. */
   stored: boolean;
   refused?: wire.Error;
+  /** Hears that it was taken back. */
+  takenBack?: () => void;
 }
 
 const draftsMax = 10_000;
@@ -208,6 +210,7 @@ export class Outbox {
         l.r.next--;
         this.drop(d);
         back.push(d);
+        d.takenBack?.();
       }
     }
     return back;
