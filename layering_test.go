@@ -37,7 +37,7 @@ var layers = map[string][]string{
 	"chat":               {"engine"},
 	"cluster":            {"chat", "wire"},
 	"gateway":            {"wire"},
-	"node":               {"client", "gateway", "cluster", "chat", "engine", "auth", "wire", "web"},
+	"node":               {"client", "gateway", "cluster", "presence", "chat", "engine", "auth", "wire", "web"},
 	"verify":             {"wal", "tiering/segment"},
 	"demo":               {"chat", "engine", "client"},
 	"cmd/parley":         {"node", "client", "bench", "demo", "auth", "verify"},
@@ -55,9 +55,10 @@ var layers = map[string][]string{
 // thing that is tested. Every test may also import the one file system, to be on
 // a disk in memory.
 var testLayers = map[string][]string{
-	"verify":  {"chat", "engine"}, // a folder to judge
-	"cluster": {"engine"},         // a store behind the router
-	"demo":    {"node", "verify"}, // a server to live on, and a judge of the folder
+	"verify":  {"chat", "engine"},     // a folder to judge
+	"cluster": {"engine", "presence"}, // a store behind the router, and who is online
+	"demo":    {"node", "verify"},     // a server to live on, and a judge of the folder
+	"node":    {"internal/redistest"}, // a cluster to lose
 
 	"presence": {"internal/redistest"}, // a cluster to lose
 }

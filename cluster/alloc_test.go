@@ -12,6 +12,7 @@ import (
 	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/chat"
 	"github.com/parleychat/parley/engine"
+	"github.com/parleychat/parley/presence"
 	"github.com/parleychat/parley/wire"
 )
 
@@ -32,6 +33,14 @@ func (o *outboxes) Reply(_ wire.SessionID, m *wire.ServerMessage) {
 func (o *outboxes) Push(_ []parley.UserID, _ wire.SessionID, m *wire.ServerMessage) {
 	o.outbox = wire.AppendServerMessage(o.outbox[:0], wire.Binary, m)
 }
+
+func (o *outboxes) Hint([]wire.SessionID, *wire.ServerMessage) {}
+
+func (o *outboxes) Sessions(_ parley.UserID, into []wire.SessionID) []wire.SessionID { return into }
+
+func (o *outboxes) Device(wire.SessionID) (parley.DeviceID, bool) { return parley.DeviceID{}, true }
+
+func (o *outboxes) EndDevice(parley.UserID, parley.DeviceID, wire.CloseCode, string) {}
 
 func (o *outboxes) Online(parley.UserID, wire.SessionID) bool { return true }
 
@@ -61,7 +70,9 @@ func TestSendsAllocateNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	r.Start(s)
+	registry := presence.NewMemory(presence.Options{Changed: r.Changed})
+	defer func() { _ = registry.Close() }()
+	r.Start(s, registry)
 	defer func() { _ = r.Close() }()
 	ann, err := s.Login(t.Context(), 0, "ann", chat.Device{})
 	if err != nil {

@@ -50,6 +50,8 @@ func (r *Router) wireEvent(e *parley.Event) *wire.Event {
 func (r *Router) fillMember(w *wire.Member, m *chat.Member) {
 	w.User, w.Role = r.subject(m.User), wire.Role(m.Role)
 	w.Delivered, w.Read = uint64(m.Delivered), uint64(m.Read)
+	p, _ := r.service.Profile(m.User)
+	w.Name, w.Picture = p.Name, p.Picture
 }
 
 // fillState sets all of w but the conversation; peer is used for the other one of

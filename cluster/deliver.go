@@ -57,7 +57,8 @@ func (r *Router) Deliver(told []chat.Told) {
 		switch {
 		case t.Seq > 0:
 			r.pushMessage(t)
-			if t.Message.Event != nil {
+			if e := t.Message.Event; e != nil {
+				r.regroup(t, e)
 				r.due(t, 0, t.To...)
 			}
 		case !t.Marker.IsZero():
@@ -106,6 +107,19 @@ func (r *Router) pushMessage(t *chat.Told) {
 	}
 	r.sockets.Push(t.To, wire.SessionID(t.Origin), &r.delivery.messagePush)
 	w.Conversation, w.Text, w.Data, w.Event = nil, "", nil, nil
+}
+
+// regroup has those who watch a conversation see whom it gained and lost.
+func (r *Router) regroup(t *chat.Told, e *parley.Event) {
+	p := place{t.Tenant, t.Conversation}
+	switch e.Type {
+	case parley.EventAdded:
+		r.watches.regroup(p, e.Users, nil)
+	case parley.EventRemoved:
+		r.watches.regroup(p, nil, e.Users)
+	case parley.EventLeft:
+		r.watches.regroup(p, nil, []parley.UserID{t.Message.From})
+	}
 }
 
 // pushMarks passes a member's watermarks to the others.

@@ -7,7 +7,7 @@
 //
 //	router := cluster.New(sockets, verify, cluster.Options{})
 //	service, err := chat.Open(fs, dir, chat.Options{Deliverer: router})
-//	router.Start(service)
+//	router.Start(service, registry) // a presence.Registry, or another Presence
 //	// … sockets call Authenticate, Submit and Ended; chat calls Deliver …
 //	router.Close()  // after the sockets, before the service
 //
@@ -19,12 +19,17 @@
 //   - Everything that may wait for a disk or for the log goes to a fixed number
 //     of workers behind a bounded queue.
 //
+// Beside messages it knows what is live alone: which conversations sessions have
+// open on the screen, so that they hear who comes, goes and types there. Whether
+// somebody may hear it is judged each time, not when he began to watch. And it has
+// the log know when devices were there last.
+//
 // Invariants:
 //
 //   - Every request is answered exactly once, also when it is refused and when
 //     the engine has ended.
 //   - Nothing is answered as done before it is durable and applied.
 //   - Submit and Deliver never wait, and keep nothing of what they are given.
-//   - Submissions, the queue and the workers have limits; past them a request is
-//     refused with parley.Overloaded.
+//   - Submissions, the queue, the workers and what is watched have limits; past
+//     them a request is refused with parley.Overloaded.
 package cluster

@@ -11,6 +11,7 @@ import (
 	"github.com/parleychat/parley/chat"
 	"github.com/parleychat/parley/cluster"
 	"github.com/parleychat/parley/engine"
+	"github.com/parleychat/parley/presence"
 	"github.com/parleychat/parley/wire"
 )
 
@@ -22,9 +23,13 @@ func (p printer) Reply(_ wire.SessionID, m *wire.ServerMessage) {
 		fmt.Println("made, with", m.State.Peer.User)
 	}
 }
-func (p printer) Push([]parley.UserID, wire.SessionID, *wire.ServerMessage) {}
-func (p printer) Online(parley.UserID, wire.SessionID) bool                 { return false }
-func (p printer) Flush()                                                    { p.flushed <- struct{}{} }
+func (p printer) Push([]parley.UserID, wire.SessionID, *wire.ServerMessage)        {}
+func (p printer) Hint([]wire.SessionID, *wire.ServerMessage)                       {}
+func (p printer) Online(parley.UserID, wire.SessionID) bool                        { return false }
+func (p printer) Sessions(parley.UserID, []wire.SessionID) []wire.SessionID        { return nil }
+func (p printer) Device(wire.SessionID) (parley.DeviceID, bool)                    { return parley.DeviceID{}, false }
+func (p printer) EndDevice(parley.UserID, parley.DeviceID, wire.CloseCode, string) {}
+func (p printer) Flush()                                                           { p.flushed <- struct{}{} }
 
 func Example() {
 	ctx := context.Background()
@@ -40,13 +45,14 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	router.Start(service)
+	registry := presence.NewMemory(presence.Options{Changed: router.Changed})
+	router.Start(service, registry)
 	ann, _, _, _ := router.Authenticate(ctx, "ann", &wire.Device{})
 	_, _, _, _ = router.Authenticate(ctx, "bob", &wire.Device{})
 	router.Submit(1, ann, []*wire.Request{{Id: 1, Create: &wire.Create{Peer: "bob"}}})
 	<-sockets.flushed
-	fmt.Println(router.Close(), service.Close())
+	fmt.Println(router.Close(), registry.Close(), service.Close())
 	// Output:
 	// made, with bob
-	// <nil> <nil>
+	// <nil> <nil> <nil>
 }

@@ -29,6 +29,21 @@ type Options struct {
 	// 128 KiB.
 	PageBytesMax int
 
+	// WatchesMax bounds the conversations that sessions watch, each counted for
+	// each session. Past it a watch is refused with parley.Overloaded. Default
+	// 65,536.
+	WatchesMax int
+
+	// WatchedMax bounds the members of conversations that are watched, who are
+	// followed. Past it a watch is refused with parley.Overloaded. Default 524,288,
+	// at about 100 bytes each.
+	WatchedMax int
+
+	// FarewellsMax bounds the devices that have gone and are not yet written down,
+	// which is done every second. Past it a device counts as seen when it
+	// connected. Default 65,536.
+	FarewellsMax int
+
 	// BodyMax is told to clients when they are welcomed: that of the service.
 	// Default 60 KiB.
 	BodyMax int
@@ -52,6 +67,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.PageBytesMax == 0 {
 		o.PageBytesMax = 128 << 10
+	}
+	if o.WatchesMax == 0 {
+		o.WatchesMax = 1 << 16
+	}
+	if o.WatchedMax == 0 {
+		o.WatchedMax = 1 << 19
+	}
+	if o.FarewellsMax == 0 {
+		o.FarewellsMax = 1 << 16
 	}
 	if o.BodyMax == 0 {
 		o.BodyMax = 60 << 10

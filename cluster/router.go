@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -20,8 +21,16 @@ type Sockets interface {
 	Reply(session wire.SessionID, m *wire.ServerMessage)
 	// Push sends to every session of the users but one. No session has the id 0.
 	Push(to []parley.UserID, but wire.SessionID, m *wire.ServerMessage)
+	// Hint sends to some sessions at once or never, and is not counted.
+	Hint(to []wire.SessionID, m *wire.ServerMessage)
 	// Online reports whether a user has a session here, besides one.
 	Online(u parley.UserID, but wire.SessionID) bool
+	// Sessions appends those of a user.
+	Sessions(u parley.UserID, into []wire.SessionID) []wire.SessionID
+	// Device is that of a session, false if the session has ended.
+	Device(session wire.SessionID) (parley.DeviceID, bool)
+	// EndDevice closes the sessions of one of a user's devices.
+	EndDevice(u parley.UserID, d parley.DeviceID, code wire.CloseCode, reason string)
 	// Flush ends a batch of replies and pushes: they leave now.
 	Flush()
 }
@@ -34,10 +43,16 @@ type Verify func(token string) (tenant parley.TenantID, subject string, expires 
 // applied to the sockets of those whom it concerns.
 type Router struct {
 	// Fixed by New and Start.
-	sockets Sockets
-	verify  Verify
-	opts    Options
-	service *chat.Service
+	sockets  Sockets
+	verify   Verify
+	opts     Options
+	service  *chat.Service
+	presence Presence
+
+	watches   *watches
+	farewells *farewells
+	keeper    sync.WaitGroup
+	closed    chan struct{} // closed by Close, once the workers have ended
 
 	workers  sync.WaitGroup
 	jobs     chan job
@@ -67,13 +82,17 @@ func New(sockets Sockets, verify Verify, opts Options) *Router {
 		sockets: sockets, verify: verify, opts: opts,
 		queued: make(map[parley.UserID]int), jobs: make(chan job, opts.QueueMax), searches: make(chan struct{}, max(opts.Workers/4, 1)),
 	}
+	r.watches, r.farewells = newWatches(opts.WatchesMax, opts.WatchedMax), newFarewells(opts.FarewellsMax)
+	r.closed = make(chan struct{})
 	r.context, r.cancel = context.WithCancel(context.Background())
 	return r
 }
 
-// Start gives the router its service, and starts the workers.
-func (r *Router) Start(s *chat.Service) {
-	r.service = s
+// Start gives the router its service and the registry of who is online, whose
+// changes are to come to Changed, and starts the workers.
+func (r *Router) Start(s *chat.Service, p Presence) {
+	r.service, r.presence, r.watches.presence = s, p, p
+	r.keeper.Go(r.keep)
 	for range r.opts.Workers {
 		r.workers.Go(r.work)
 	}
@@ -85,8 +104,9 @@ const closeWait = time.Second
 
 // Close answers what waits for a worker, and ends the workers. What is not done
 // within a second is cut short, and what comes after refused, with
-// parley.Stopping. The service must still be open: batches that are on their way
-// are answered by it. A second Close returns nil.
+// parley.Stopping. When the devices that have gone were there last is written
+// down. The service must still be open: batches that are on their way are answered
+// by it. A second Close returns nil.
 func (r *Router) Close() error {
 	r.jobsMu.Lock()
 	again := r.stopping
@@ -98,6 +118,10 @@ func (r *Router) Close() error {
 	defer r.cancel()
 	defer time.AfterFunc(closeWait, r.cancel).Stop()
 	r.workers.Wait()
+	if !again {
+		close(r.closed)
+	}
+	r.keeper.Wait()
 	return nil
 }
 
@@ -108,22 +132,35 @@ func (r *Router) isStopping() bool {
 }
 
 // Authenticate says who a token is, and what a new session of his is told; the
-// sockets add their own limits. The first login of a subject makes the user, and
-// waits until he is durable.
-func (r *Router) Authenticate(ctx context.Context, token string, _ *wire.Device) (who parley.Identity, welcome *wire.Welcome, expires time.Time, err error) {
+// sockets add their own limits. The first login of a subject makes the user; the
+// device is written down, and he is online. It waits until that is durable.
+func (r *Router) Authenticate(ctx context.Context, token string, d *wire.Device) (who parley.Identity, welcome *wire.Welcome, expires time.Time, err error) {
 	tenant, subject, expires, err := r.verify(token)
 	if err != nil {
 		return parley.Identity{}, nil, time.Time{}, err
 	}
-	login, err := r.service.Login(ctx, tenant, subject, chat.Device{})
+	device := chat.Device{Name: d.Name, Platform: d.Platform, TokenExpires: expires}
+	if expires.IsZero() { // never
+		device.TokenExpires = time.Now().AddDate(100, 0, 0)
+	}
+	copy(device.ID[:], d.Device)
+	digest := sha256.Sum256([]byte(token))
+	copy(device.Token[:], digest[:])
+	login, err := r.service.Login(ctx, tenant, subject, device)
 	if err != nil {
 		return parley.Identity{}, nil, time.Time{}, fmt.Errorf("login: %w", err)
 	}
+	r.farewells.greet(deviceKey{login.User, device.ID})
+	r.presence.Connect(login.User, device.ID)
 	return login.Identity, &wire.Welcome{
 		User: subject, Stream: uint64(login.Stream), Incarnation: uint64(login.Incarnation), BodyMax: uint32(r.opts.BodyMax),
 	}, expires, nil
 }
 
-// Ended says that a session is gone. On one node nothing is kept for it: its
-// requests are finished, and their answers go nowhere.
-func (r *Router) Ended(wire.SessionID, parley.Identity, parley.DeviceID) {}
+// Ended says that a session is gone, or with session 0 that none came of an
+// Authenticate. Its requests are finished, and their answers go nowhere.
+func (r *Router) Ended(session wire.SessionID, who parley.Identity, device parley.DeviceID) {
+	r.watches.ended(session)
+	r.farewells.leave(deviceKey{who.User, device}, time.Now()) // before it is told that he has gone
+	r.presence.Disconnect(who.User, device)
+}

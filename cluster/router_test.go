@@ -209,7 +209,7 @@ func TestCloseCutsShort(t *testing.T) {
 	if err := h.router.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := h.router.carryOut(h.router.context, job{who: h.users[0], request: &wire.Request{History: &wire.History{Conversation: c}}})
+	_, err := h.router.carryOut(h.router.context, &job{who: h.users[0], request: &wire.Request{History: &wire.History{Conversation: c}}})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("a history was read to its end: %v", err)
 	}

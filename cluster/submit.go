@@ -116,7 +116,7 @@ func (r *Router) Submit(session wire.SessionID, who parley.Identity, requests []
 // route sends a request on its way. An error is its answer.
 func (r *Router) route(s *submission, session wire.SessionID, who parley.Identity, q *wire.Request) error {
 	if q.Send == nil && q.Acknowledge == nil {
-		return r.queue(job{session: session, who: who, request: q})
+		return r.routeOther(session, who, q)
 	}
 	if s == nil {
 		r.counters.overloadedSubmissions.Add(1)
@@ -132,6 +132,18 @@ func (r *Router) route(s *submission, session wire.SessionID, who parley.Identit
 		return r.queue(job{session: session, who: who, request: q})
 	}
 	return err
+}
+
+// routeOther sends on its way what is no traffic of messages.
+func (r *Router) routeOther(session wire.SessionID, who parley.Identity, q *wire.Request) error {
+	j := job{session: session, who: who, request: q}
+	switch {
+	case q.Typing != nil:
+		return r.typing(session, who, q)
+	case q.Watch != nil:
+		j.turn = r.watches.ask(session, who)
+	}
+	return r.queue(j)
 }
 
 func (s *submission) addSend(q *wire.Request) error {

@@ -19,6 +19,9 @@ type job struct {
 	// repeat is a send of before whose receipt must be read; request has its id
 	// alone.
 	repeat *parley.Draft
+	turn   uint32 // of a request to watch, among those of its session
+	hint   bool   // there is nothing to answer, only then to do
+	then   func() // what is done behind the answer
 }
 
 // queue gives a job to the workers. It copies the request, whose memory is the
@@ -91,18 +94,23 @@ func copyRequest(q *wire.Request) (*wire.Request, error) {
 func (r *Router) work() {
 	for j := range r.jobs {
 		r.dequeued(j.who.User)
-		m, err := r.carryOut(r.context, j)
-		if err != nil {
-			r.refuse(j.session, j.request.Id, err)
-		} else {
-			r.reply(j.session, j.request.Id, m)
+		if !j.hint {
+			m, err := r.carryOut(r.context, &j)
+			if err != nil {
+				r.refuse(j.session, j.request.Id, err)
+			} else {
+				r.reply(j.session, j.request.Id, m)
+			}
+		}
+		if j.then != nil {
+			j.then()
 		}
 		r.sockets.Flush()
 	}
 }
 
 // carryOut is the answer to a request.
-func (r *Router) carryOut(ctx context.Context, j job) (*wire.ServerMessage, error) {
+func (r *Router) carryOut(ctx context.Context, j *job) (*wire.ServerMessage, error) {
 	q, who := j.request, j.who
 	switch {
 	case j.repeat != nil:
@@ -127,6 +135,28 @@ func (r *Router) carryOut(ctx context.Context, j job) (*wire.ServerMessage, erro
 		return r.getState(who, q.State.Conversation)
 	case q.FindSent != nil:
 		return r.findSent(ctx, who, q.FindSent)
+	case q.Rename != nil:
+		return r.rename(ctx, who, q.Rename)
+	}
+	return r.carryOutPeople(ctx, j)
+}
+
+// carryOutPeople is the answer to a request about presence, devices or profiles.
+func (r *Router) carryOutPeople(ctx context.Context, j *job) (*wire.ServerMessage, error) {
+	q, who := j.request, j.who
+	switch {
+	case q.Presence != nil:
+		return r.getPresence(ctx, who, q.Presence)
+	case q.Watch != nil:
+		return r.watch(ctx, j)
+	case q.Devices != nil:
+		return r.listDevices(j)
+	case q.RevokeDevice != nil:
+		return r.revokeDevice(ctx, j)
+	case q.Profiles != nil:
+		return r.getProfiles(who, q.Profiles)
+	case q.SetProfile != nil:
+		return r.setProfile(ctx, j)
 	}
 	return nil, fmt.Errorf("%w: a request for nothing", parley.BadRequest)
 }
@@ -316,6 +346,14 @@ func (r *Router) setRole(ctx context.Context, who parley.Identity, q *wire.SetRo
 		return nil, err
 	}
 	return done(r.service.SetRole(ctx, who, c, users[0], parley.Role(q.Role)))
+}
+
+func (r *Router) rename(ctx context.Context, who parley.Identity, q *wire.Rename) (*wire.ServerMessage, error) {
+	c, err := conversationOf(q.Conversation)
+	if err != nil {
+		return nil, err
+	}
+	return done(r.service.Rename(ctx, who, c, q.Title))
 }
 
 func (r *Router) prefer(ctx context.Context, who parley.Identity, q *wire.Prefer) (*wire.ServerMessage, error) {

@@ -1,9 +1,13 @@
 package node
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/parleychat/parley"
@@ -12,6 +16,7 @@ import (
 	"github.com/parleychat/parley/cluster"
 	"github.com/parleychat/parley/engine"
 	"github.com/parleychat/parley/gateway"
+	"github.com/parleychat/parley/presence"
 )
 
 // Config is a node's. Data and one of Dev and Keys must be set.
@@ -46,6 +51,12 @@ type Config struct {
 	Gateway gateway.Options
 	Cluster cluster.Options
 
+	// Presence is for knowing who is online. With Addresses it is kept in that
+	// Redis Cluster, for all gateways that share it; without, in memory. Gateway is
+	// made of the machine's name and the data folder where it is empty. Changed and
+	// Logger belong to the node.
+	Presence presence.RedisOptions
+
 	// Logger receives events a human should see. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -73,7 +84,28 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Gateway.Logger, c.Cluster.Logger, c.Chat.Engine.Logger = c.Logger, c.Logger, c.Logger
 	c.Cluster.BodyMax = c.Chat.BodyMax
+	if c.Presence.Gateway == "" {
+		var err error
+		if c.Presence.Gateway, err = gatewayName(c.Data); err != nil {
+			return c, fmt.Errorf("node: a name for this gateway: %w", err)
+		}
+	}
 	return c, nil
+}
+
+// gatewayName names the process that serves a data folder. The next one has the
+// same, and takes over what the last one left in Redis if it was killed.
+func gatewayName(data string) (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	folder, err := filepath.Abs(data)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(host + "\x00" + folder))
+	return hex.EncodeToString(sum[:8]), nil
 }
 
 // verifier opens the keys of the node. The development key is nil but with Dev.
@@ -98,6 +130,8 @@ type Stats struct {
 	Cluster cluster.Stats
 	Auth    auth.Stats
 
+	Presence presence.Stats
+
 	// Connections of the public port that are no sessions, and those refused.
 	Connections, ConnectionsMax int64
 	ConnectionsRefused          uint64
@@ -107,7 +141,7 @@ type Stats struct {
 func (n *Node) Stats() Stats {
 	return Stats{
 		Engine: n.service.Engine().Stats(), Gateway: n.gateway.Stats(),
-		Cluster: n.router.Stats(), Auth: n.verifier.Stats(),
+		Cluster: n.router.Stats(), Auth: n.verifier.Stats(), Presence: n.presence.Stats(),
 		Connections: n.connections.now.Load(), ConnectionsMax: connectionsMax,
 		ConnectionsRefused: n.connections.refused.Load(),
 	}

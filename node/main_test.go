@@ -22,6 +22,9 @@ import (
 // TestMain fails when a test has left a goroutine of ours, of nbio or of the
 // store behind.
 func TestMain(m *testing.M) {
+	if os.Getenv(crowdURL) != "" {
+		os.Exit(crowd())
+	}
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
 	os.Exit(leak.Check(code))

@@ -22,6 +22,14 @@ func counter(name, help string, of func(*Stats) uint64) metric {
 	return metric{name, help, true, func(s *Stats) float64 { return float64(of(s)) }}
 }
 
+// truth is 1 or 0.
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // exported is what /metrics tells, beside Go's own figures. docs/OPERATING.md
 // has the same table; a test compares them.
 var exported = []metric{
@@ -82,13 +90,40 @@ var exported = []metric{
 	counter("parley_cluster_repeats_total", "Sends of before, whose receipt was read.", func(s *Stats) uint64 { return s.Cluster.Repeats }),
 	counter("parley_cluster_failed_total", "Requests that met an error without a code.", func(s *Stats) uint64 { return s.Cluster.Failed }),
 	counter("parley_cluster_delivered_total", "Events that somebody online was told of.", func(s *Stats) uint64 { return s.Cluster.Delivered }),
+	counter("parley_cluster_hints_total", "Hints of presence, typing and profiles; each may go to many sessions.", func(s *Stats) uint64 { return s.Cluster.Hints }),
+	counter("parley_cluster_typing_dropped_total", "Typing that came too often, and was not passed on.", func(s *Stats) uint64 { return s.Cluster.TypingDropped }),
+	counter("parley_cluster_farewells_dropped_total", "Devices that went and were not written down: too many waited.", func(s *Stats) uint64 { return s.Cluster.FarewellsDropped }),
 	counter("parley_cluster_overloaded_submissions_total", "Requests refused: too many batches on their way.", func(s *Stats) uint64 { return s.Cluster.OverloadedSubmissions }),
 	counter("parley_cluster_overloaded_queue_total", "Requests refused: too many wait for a worker.", func(s *Stats) uint64 { return s.Cluster.OverloadedQueue }),
 	counter("parley_cluster_overloaded_users_total", "Requests refused: too many of the user wait for a worker.", func(s *Stats) uint64 { return s.Cluster.OverloadedUsers }),
+	counter("parley_cluster_overloaded_watches_total", "Requests refused: too much is watched.", func(s *Stats) uint64 { return s.Cluster.OverloadedWatches }),
 	level("parley_cluster_submissions", "Batches on their way through the log.", func(s *Stats) int { return s.Cluster.Submissions }),
 	level("parley_cluster_submissions_max", "Batches that may be on their way.", func(s *Stats) int { return s.Cluster.SubmissionsMax }),
 	level("parley_cluster_queue", "Requests that wait for a worker.", func(s *Stats) int { return s.Cluster.Queue }),
 	level("parley_cluster_queue_max", "Requests that may wait for a worker.", func(s *Stats) int { return s.Cluster.QueueMax }),
+	level("parley_cluster_watches", "Conversations that sessions have open, each counted for each session.", func(s *Stats) int { return s.Cluster.Watches }),
+	level("parley_cluster_watches_max", "Conversations that sessions may have open.", func(s *Stats) int { return s.Cluster.WatchesMax }),
+	level("parley_cluster_watched", "Members of open conversations, who are followed.", func(s *Stats) int { return s.Cluster.Watched }),
+	level("parley_cluster_watched_max", "Members who may be followed.", func(s *Stats) int { return s.Cluster.WatchedMax }),
+	level("parley_cluster_farewells", "Devices that have gone and are not written down yet.", func(s *Stats) int { return s.Cluster.Farewells }),
+	level("parley_cluster_farewells_max", "Devices that may wait to be written down.", func(s *Stats) int { return s.Cluster.FarewellsMax }),
+
+	level("parley_presence_users", "Users with a session here.", func(s *Stats) int { return s.Presence.Users }),
+	level("parley_presence_watched", "Users whose coming and going is followed.", func(s *Stats) int { return s.Presence.Watched }),
+	level("parley_presence_queue", "Writes that wait for Redis.", func(s *Stats) int { return s.Presence.Queue }),
+	level("parley_presence_queue_max", "Writes that may wait for Redis.", func(s *Stats) int { return s.Presence.QueueMax }),
+	counter("parley_presence_dropped_total", "Writes dropped because too many waited; all is written anew then.", func(s *Stats) uint64 { return s.Presence.Dropped }),
+	counter("parley_presence_rewrites_total", "Times that all was written anew.", func(s *Stats) uint64 { return s.Presence.Rewrites }),
+	counter("parley_presence_written_total", "Entries written or removed in Redis.", func(s *Stats) uint64 { return s.Presence.Written }),
+	counter("parley_presence_lookups_total", "Users whose entry was asked for.", func(s *Stats) uint64 { return s.Presence.Lookups }),
+	counter("parley_presence_cache_hits_total", "Of those, answered from the cache here.", func(s *Stats) uint64 { return s.Presence.CacheHits }),
+	counter("parley_presence_beats_total", "Renewals of the lease.", func(s *Stats) uint64 { return s.Presence.Beats }),
+	counter("parley_presence_beats_missed_total", "Renewals of the lease that failed.", func(s *Stats) uint64 { return s.Presence.BeatsMissed }),
+	counter("parley_presence_void_total", "Entries removed that gateways left which are gone.", func(s *Stats) uint64 { return s.Presence.Void }),
+	counter("parley_presence_void_dropped_total", "Such entries left for another time, because too many waited.", func(s *Stats) uint64 { return s.Presence.VoidDropped }),
+	counter("parley_presence_degraded_total", "Answers without Redis.", func(s *Stats) uint64 { return s.Presence.Degraded }),
+	level("parley_presence_away", "1 while Redis can not be reached.", func(s *Stats) int { return truth(!s.Presence.DegradedSince.IsZero()) }),
+	level("parley_presence_superseded", "1 while another gateway goes by our name.", func(s *Stats) int { return truth(s.Presence.Superseded) }),
 
 	level("parley_http_connections", "Connections that are no sessions.", func(s *Stats) int64 { return s.Connections }),
 	level("parley_http_connections_max", "Connections without a session that there may be.", func(s *Stats) int64 { return s.ConnectionsMax }),

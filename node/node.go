@@ -15,6 +15,7 @@ import (
 	"github.com/parleychat/parley/chat"
 	"github.com/parleychat/parley/cluster"
 	"github.com/parleychat/parley/gateway"
+	"github.com/parleychat/parley/presence"
 )
 
 // Node is one server process. Close ends it.
@@ -25,6 +26,7 @@ type Node struct {
 	development *auth.Key // nil but with Config.Dev
 	service     *chat.Service
 	router      *cluster.Router
+	presence    presence.Registry
 	gateway     *gateway.Server
 	public      *http.Server
 	admin       *http.Server // nil without Config.AdminListen
@@ -101,11 +103,25 @@ func (n *Node) open() error {
 	if n.service, err = chat.Open(vfs.Default, c.Data, options); err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
-	n.router.Start(n.service)
+	if n.presence, err = n.registry(); err != nil {
+		return errors.Join(fmt.Errorf("node: %w", err), n.service.Close())
+	}
+	n.router.Start(n.service, n.presence)
 	if err := n.gateway.Start(n.router); err != nil {
-		return errors.Join(fmt.Errorf("node: %w", err), n.router.Close(), n.service.Close())
+		return errors.Join(fmt.Errorf("node: %w", err), n.router.Close(), n.presence.Close(), n.service.Close())
 	}
 	return nil
+}
+
+// registry makes the registry of who is online. A Redis that is away does not keep
+// the node from starting.
+func (n *Node) registry() (presence.Registry, error) {
+	o := n.config.Presence
+	o.Changed, o.Logger = n.router.Changed, n.config.Logger
+	if len(o.Addresses) == 0 {
+		return presence.NewMemory(o.Options), nil
+	}
+	return presence.OpenRedis(context.Background(), o)
 }
 
 // fail has Run end. The engine calls it when it has ended, and a port.
@@ -152,5 +168,5 @@ func (n *Node) Close() error {
 		n.config.Logger.Warn("sessions were cut before all answers had left", "err", err)
 	}
 	err := errors.Join(n.stopHTTP(), n.gateway.Close(), n.router.Close())
-	return errors.Join(err, n.service.Close())
+	return errors.Join(err, n.presence.Close(), n.service.Close())
 }

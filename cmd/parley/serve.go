@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 func serveCommand() *cobra.Command {
 	c := node.Config{}
 	head, reserve := size(64<<20), size(512<<20)
+	password, encrypted := "", false
 	cmd := &cobra.Command{
 		Use:   "serve (--dev | --keys FILE)",
 		Short: "Run the server",
@@ -32,6 +35,9 @@ failed: nothing that was acknowledged is lost by that.`,
 				return fmt.Errorf("%w: want --dev, or --keys with the file of the keys that sign your tokens", errUsage)
 			}
 			c.Chat.Engine.HeadSize, c.Chat.Engine.ReserveBytes = int(head), uint64(reserve)
+			if err := redis(&c, password, encrypted); err != nil {
+				return err
+			}
 			return serve(cmd, c)
 		},
 	}
@@ -48,8 +54,37 @@ failed: nothing that was acknowledged is lost by that.`,
 	f.Var(&head, "head-size", "size of a log file and of the memory that mirrors it; four and more are in memory")
 	f.BoolVar(&c.Chat.Engine.Buffered, "buffered-log", false, "write the log through the page cache, with a sync each, where O_DIRECT misbehaves")
 	f.Var(&reserve, "disk-reserve", "free room on the disk below which sends are refused")
+	f.StringSliceVar(&c.Presence.Addresses, "redis", nil, "HOST:PORT of some nodes of a Redis Cluster, to know who is online on all gateways (default: in memory)")
+	f.StringVar(&c.Presence.Username, "redis-user", "", "user at the Redis Cluster")
+	f.StringVar(&password, "redis-password-file", "", "file of the password at the Redis Cluster")
+	f.BoolVar(&encrypted, "redis-tls", false, "encrypt the connections to the Redis Cluster")
+	f.StringVar(&c.Presence.Prefix, "redis-prefix", "parley:presence:", "beginning of every key in Redis, so that installations can share a cluster")
+	f.StringVar(&c.Presence.Gateway, "gateway", "", "name of this process among those that share Redis (default: made of the machine's name and the data folder)")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long sessions are given for their answers when the server stops")
 	return cmd
+}
+
+// redis completes the options of the Redis Cluster, if there is one.
+func redis(c *node.Config, passwordFile string, encrypted bool) error {
+	o := &c.Presence
+	if len(o.Addresses) == 0 {
+		if passwordFile != "" || encrypted || o.Username != "" {
+			return fmt.Errorf("%w: want --redis with them", errUsage)
+		}
+		return nil
+	}
+	if encrypted {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if passwordFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(passwordFile)
+	if err != nil {
+		return fmt.Errorf("password of Redis: %w", err)
+	}
+	o.Password = strings.TrimRight(string(text), "\r\n")
+	return nil
 }
 
 func serve(cmd *cobra.Command, c node.Config) error {
