@@ -281,16 +281,13 @@ func (r *Redis) onlineElsewhere(ctx context.Context, elsewhere, users []parley.U
 		r.counters.degraded.Add(1)
 		return ErrDegraded
 	}
-	looking, cancel := context.WithTimeout(ctx, r.options.Timeout)
-	defer cancel()
-	found := make([]standing, len(elsewhere))
-	err := r.lookUp(looking, elsewhere, found, nil)
+	found, err := r.lookUpWithin(ctx, elsewhere)
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	next := 0
 	for i := range users {
-		if !into[i] {
+		if !into[i] && found != nil {
 			into[i] = found[next].online
 			next++
 		}
@@ -301,6 +298,30 @@ func (r *Redis) onlineElsewhere(ctx context.Context, elsewhere, users []parley.U
 		return ErrDegraded
 	}
 	return nil
+}
+
+// lookUpWithin looks up and waits for Timeout, or for the context if that is
+// shorter. The client does the same, but for one case: who finds another opening a
+// connection waits until that one gives up.
+func (r *Redis) lookUpWithin(ctx context.Context, users []parley.UserID) ([]standing, error) {
+	type answer struct {
+		found []standing
+		err   error
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
+	defer cancel()
+	answers := make(chan answer, 1)
+	go func() {
+		found := make([]standing, len(users))
+		err := r.lookUp(ctx, users, found, nil)
+		answers <- answer{found, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.found, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Watch is described at Registry.

@@ -445,6 +445,84 @@ func TestOpenWhileAway(t *testing.T) {
 	wantOnline(t, two, user(99), true, 10*time.Second)
 }
 
+// TestCommandsAllowed: a user with the rights that docs/PRESENCE.md lists can do
+// everything; one with another password is degraded and says why.
+func TestCommandsAllowed(t *testing.T) {
+	cluster := startCluster(t)
+	rules := append([]string{"ACL", "SETUSER", "parley", "reset", "on", ">secret", "~" + t.Name() + ":*"}, documentedCommands(t)...)
+	for i := range redistest.Masters {
+		if out, err := cluster.AskMaster(i, rules...); err != nil || strings.TrimSpace(out) != "OK" {
+			t.Fatalf("%v: %q, %v", rules, out, err)
+		}
+	}
+	var h heard
+	options := redisOptions(t, "one", nil)
+	options.Username, options.Password = "parley", "secret"
+	one := openRedis(t, options)
+	options.Gateway, options.Changed = "two", h.changed
+	two := openRedis(t, options)
+	two.Watch(users(1, 1))
+	wantOnline(t, two, user(1), false, soon)
+	one.Connect(user(1), device(1))
+	h.want(t, user(1), true, soon)
+	time.Sleep(2 * testHeartbeat) // renewed and refreshed
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.want(t, user(1), false, soon)
+	eventually(t, soon, "the void entry is removed", func() bool { return two.Stats().Void == 1 })
+	if s := two.Stats(); s.BeatsMissed != 0 || s.Degraded != 0 {
+		t.Errorf("stats = %+v", s)
+	}
+	if out, err := cluster.Ask("ACL", "LOG"); err != nil || strings.Contains(out, "parley") {
+		t.Errorf("refused: %s, %v", out, err)
+	}
+
+	options.Gateway, options.Password = "three", "guessed"
+	three := openRedis(t, options)
+	if three.Stats().DegradedSince.IsZero() {
+		t.Error("not degraded with a wrong password")
+	}
+}
+
+// TestTLS: a cluster that speaks TLS alone.
+func TestTLS(t *testing.T) {
+	cluster, err := redistest.StartTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	options := redisOptions(t, "one", nil)
+	options.Addresses, options.TLS = cluster.Addresses(), cluster.TLS()
+	one := openRedis(t, options)
+	options.Gateway = "two"
+	two := openRedis(t, options)
+	one.Connect(user(1), device(1))
+	wantOnline(t, two, user(1), true, soon)
+}
+
+// documentedCommands are those that docs/PRESENCE.md says have to be allowed.
+func documentedCommands(t *testing.T) (rules []string) {
+	t.Helper()
+	text, err := os.ReadFile("../docs/PRESENCE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, found := strings.Cut(string(text), "### What Redis has to allow")
+	list, _, ends := strings.Cut(list, "on keys that")
+	if !found || !ends {
+		t.Fatal("docs/PRESENCE.md does not list the commands")
+	}
+	for _, command := range strings.Fields(list) {
+		rules = append(rules, "+"+strings.ToLower(command))
+	}
+	return rules
+}
+
 func TestOptionsThatCannotBe(t *testing.T) {
 	good := presence.RedisOptions{Addresses: []string{"127.0.0.1:1"}, Gateway: "one"}
 	for name, spoil := range map[string]func(*presence.RedisOptions){

@@ -12,6 +12,7 @@
 package redistest
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -35,6 +36,7 @@ const startMax = 30 * time.Second
 // at a time.
 type Cluster struct {
 	dir   string
+	roots *x509.CertPool // nil: plain
 	nodes [Masters]node
 }
 
@@ -44,7 +46,9 @@ type node struct {
 }
 
 // Start starts a cluster and returns when it serves. Close ends it.
-func Start() (*Cluster, error) {
+func Start() (*Cluster, error) { return start(false) }
+
+func start(encrypted bool) (*Cluster, error) {
 	for _, tool := range []string{"redis-server", "redis-cli"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return nil, fmt.Errorf("%s is missing, run: make tools: %w", tool, err)
@@ -55,7 +59,13 @@ func Start() (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{dir: dir}
-	if err := c.create(); err != nil {
+	if encrypted {
+		err = c.makeCertificate()
+	}
+	if err == nil {
+		err = c.create()
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
@@ -67,7 +77,8 @@ func (c *Cluster) create() error {
 			return err
 		}
 	}
-	args := append([]string{"--cluster", "create"}, c.Addresses()...)
+	args := append(c.clientArgs(), "--cluster", "create")
+	args = append(args, c.Addresses()...)
 	args = append(args, "--cluster-replicas", "0", "--cluster-yes")
 	if out, err := exec.Command("redis-cli", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("redis-cli --cluster create: %w\n%s", err, out)
@@ -137,10 +148,10 @@ func (c *Cluster) Restart(i int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	p := exec.Command("redis-server",
-		"--port", strconv.Itoa(n.port), "--cluster-port", strconv.Itoa(n.busPort), "--bind", "127.0.0.1",
+	args := append(c.serverArgs(strconv.Itoa(n.port)), "--cluster-port", strconv.Itoa(n.busPort), "--bind", "127.0.0.1",
 		"--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
 		"--dir", dir, "--logfile", "redis.log", "--save", "", "--appendonly", "no")
+	p := exec.Command("redis-server", args...)
 	dieWithParent(p)
 	if err := p.Start(); err != nil {
 		return err
@@ -188,6 +199,10 @@ func (c *Cluster) WaitReady() error {
 	}
 }
 
+// AskMaster sends a command to one master through redis-cli, and returns what it
+// printed.
+func (c *Cluster) AskMaster(i int, command ...string) (string, error) { return c.ask(i, command...) }
+
 // Ask sends a command through redis-cli, to whichever master has the key, and
 // returns what it printed.
 func (c *Cluster) Ask(command ...string) (string, error) {
@@ -195,7 +210,7 @@ func (c *Cluster) Ask(command ...string) (string, error) {
 }
 
 func (c *Cluster) ask(i int, command ...string) (string, error) {
-	args := []string{"-h", "127.0.0.1", "-p", strconv.Itoa(c.nodes[i].port)}
+	args := append(c.clientArgs(), "-h", "127.0.0.1", "-p", strconv.Itoa(c.nodes[i].port))
 	out, err := exec.Command("redis-cli", append(args, command...)...).Output()
 	return string(out), err
 }
