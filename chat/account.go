@@ -29,6 +29,7 @@ const (
 //	  token (16) token expires (8)
 //	revoked: count (1), each
 //	  device (16) token (16) token expires (8)
+//	gone (8), from version 2 on
 //
 // Times are microseconds since 1970. Devices stand in the order in which they
 // came first, revoked ones in that in which they were.
@@ -38,7 +39,10 @@ type account struct {
 	picture string
 	devices []accountDevice
 	revoked []revoked
+	gone    int64 // when a device that is forgotten was there last, 0 if none is
 }
+
+const accountVersion = 2
 
 // accountDevice is one that has connected. The nameless one, of which the id is zero,
 // stands for all that name none.
@@ -64,7 +68,7 @@ func accountKey(u parley.UserID) engine.Key { return engine.Key{Table: tableAcco
 
 // AppendTo implements engine.Row.
 func (a *account) AppendTo(b []byte) []byte {
-	b = append(b, rowVersion, byte(a.privacy))
+	b = append(b, accountVersion, byte(a.privacy))
 	b = appendText(b, a.name)
 	b = appendU16(b, uint16(len(a.picture)))
 	b = append(b, a.picture...)
@@ -83,7 +87,7 @@ func (a *account) AppendTo(b []byte) []byte {
 		b = append(append(b, r.id[:]...), r.token[:]...)
 		b = appendU64(b, uint64(r.expires))
 	}
-	return b
+	return appendU64(b, uint64(a.gone))
 }
 
 func decodeAccount(b []byte) (engine.Row, error) {
@@ -99,7 +103,10 @@ func decodeAccount(b []byte) (engine.Row, error) {
 	for range d.u8() {
 		a.revoked = append(a.revoked, revoked{d.device(), d.digest(), int64(d.u64())})
 	}
-	if v != rowVersion || !d.whole() || a.privacy > parley.Nobody {
+	if v > 1 {
+		a.gone = int64(d.u64())
+	}
+	if v < 1 || v > accountVersion || !d.whole() || a.privacy > parley.Nobody {
 		return nil, fmt.Errorf("%w: account row of %d bytes, version %d", engine.ErrCorrupt, len(b), v)
 	}
 	return a, nil
@@ -123,21 +130,39 @@ func (a *account) barred(id parley.DeviceID, token [16]byte, now int64) bool {
 }
 
 // makeRoom forgets the named device that was seen longest ago, where one more
-// would be too many.
-func (a *account) makeRoom() {
+// would be too many. One that is online in this epoch is seen now, however long
+// ago it came.
+func (a *account) makeRoom(epoch uint64) {
 	oldest, named := -1, 0
 	for i := range a.devices {
-		if a.devices[i].id.IsZero() {
+		d := &a.devices[i]
+		if d.id.IsZero() {
 			continue
 		}
 		named++
-		if oldest < 0 || a.devices[i].at < a.devices[oldest].at {
+		if oldest < 0 || d.before(&a.devices[oldest], epoch) {
 			oldest = i
 		}
 	}
 	if named >= devicesMax {
-		a.devices = slices.Delete(a.devices, oldest, oldest+1)
+		a.forget(oldest)
 	}
+}
+
+// before reports whether a device was there last before another.
+func (d *accountDevice) before(o *accountDevice, epoch uint64) bool {
+	if here, there := d.epoch == epoch, o.epoch == epoch; here != there {
+		return there
+	}
+	return d.at < o.at
+}
+
+// forget takes a device away, but not that its user was there.
+func (a *account) forget(i int) accountDevice {
+	d := a.devices[i]
+	a.gone = max(a.gone, d.at)
+	a.devices = slices.Delete(a.devices, i, i+1)
+	return d
 }
 
 // changeAccount finds a user's account to change it, or makes one.
@@ -178,7 +203,7 @@ func (m *Machine) connect(tx *engine.Tx, c *engine.Command, d *decoder) engine.R
 	i := a.find(id)
 	if i < 0 {
 		if !id.IsZero() {
-			a.makeRoom()
+			a.makeRoom(epoch)
 		}
 		i = len(a.devices)
 		a.devices = append(a.devices, accountDevice{id: id, created: tx.Time()})
@@ -189,23 +214,29 @@ func (m *Machine) connect(tx *engine.Tx, c *engine.Command, d *decoder) engine.R
 }
 
 // seen notes when a device that has gone was there last. What is older than its
-// newest connection is no news.
+// newest connection is no news. Of one that was forgotten or shut out meanwhile,
+// and of one that came while nothing could be written, it says when the user was.
 func (m *Machine) seen(tx *engine.Tx, c *engine.Command, d *decoder) engine.Result {
 	u, id, at := d.user(), d.device(), int64(d.u64())
 	if !d.whole() || at < 0 {
 		return refuse(parley.BadRequest)
 	}
+	at = min(at, tx.Time()) // nobody was seen later than now
 	slot := tx.Find(accountKey(u))
 	if slot == nil || !known(tx, c, u) {
 		return refuse(parley.BadRequest)
 	}
 	a := slot.Row().(*account)
 	i := a.find(id)
-	if i < 0 || at < a.devices[i].at {
+	switch {
+	case i < 0 && at > a.gone:
+		tx.Change(slot).(*account).gone = at
+	case i < 0 || at < a.devices[i].at:
 		return engine.Result{Repeat: true}
+	default:
+		d := &tx.Change(slot).(*account).devices[i]
+		d.at, d.epoch = at, 0
 	}
-	a = tx.Change(slot).(*account)
-	a.devices[i].at, a.devices[i].epoch = at, 0
 	return engine.Result{}
 }
 
@@ -228,8 +259,7 @@ func (m *Machine) revoke(tx *engine.Tx, c *engine.Command, d *decoder) engine.Re
 		return refuse(parley.BadRequest)
 	}
 	a = tx.Change(slot).(*account)
-	gone := a.devices[i]
-	a.devices = slices.Delete(a.devices, i, i+1)
+	gone := a.forget(i)
 	if len(a.revoked) == revokedMax {
 		a.revoked = slices.Delete(a.revoked, 0, 1)
 	}
@@ -308,6 +338,7 @@ func (m *Machine) beat(tx *engine.Tx, d *decoder) engine.Result {
 	if !d.whole() || epoch == 0 || at < 0 || !tx.Owns(parley.DefaultTenant, beatsKey.A) {
 		return refuse(parley.BadRequest)
 	}
+	at = min(at, tx.Time())
 	slot := tx.Find(beatsKey)
 	if slot == nil {
 		tx.Insert(beatsKey, &beats{epochs: []beat{{epoch, at}}})

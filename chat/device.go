@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/parleychat/parley"
@@ -35,7 +36,8 @@ type Seen struct {
 	At     time.Time
 }
 
-// connect writes down that a device has come.
+// connect writes down that a device has come. Where the disk is nearly full that
+// cannot be, and reading goes on: it is let in unless what is known shuts it out.
 func (s *Service) connect(ctx context.Context, by parley.Identity, d *Device) error {
 	if err := checkText("device name", d.Name, deviceNameMax); err != nil {
 		return err
@@ -43,15 +45,29 @@ func (s *Service) connect(ctx context.Context, by parley.Identity, d *Device) er
 	if err := checkText("platform", d.Platform, platformNameMax); err != nil {
 		return err
 	}
-	return s.appendAccount(ctx, by, kindConnect, appendConnect(nil, by.User, d, s.epoch))
+	err := s.appendAccount(ctx, by, kindConnect, appendConnect(nil, by.User, d, s.epoch))
+	if errors.Is(err, parley.DiskFull) {
+		return s.admit(by, d)
+	}
+	return err
 }
 
-// appendAccount applies a command that makes a user's account where there is
-// none.
+// admit refuses a device that is shut out.
+func (s *Service) admit(by parley.Identity, d *Device) (err error) {
+	now := s.now().UnixMicro()
+	s.engine.View(s.place(by.User), func(v *engine.View) {
+		if a := accountOf(v, by.User); a != nil && a.barred(d.ID, d.Token, now) {
+			err = parley.Revoked
+		}
+	})
+	return err
+}
+
+// appendAccount applies a command about a user's account. That it may make the
+// row is no growth which is refused where memory is full: then who is known could
+// not come back, and there are no more accounts than users.
 func (s *Service) appendAccount(ctx context.Context, by parley.Identity, kind uint8, body []byte) error {
-	p, fresh := s.place(by.User), false
-	s.engine.View(p, func(v *engine.View) { fresh = accountOf(v, by.User) == nil })
-	return s.appendGrowing(ctx, p, by.Tenant, kind, body, fresh)
+	return s.append(ctx, s.place(by.User), by.Tenant, kind, body)
 }
 
 // seenMax bounds the devices of one batch to the log.
@@ -145,8 +161,8 @@ func (s *Service) beats() (r *beats) {
 	return r
 }
 
-// LastSeen is when some device of a user was there last, zero if never. Of who is
-// online now it says when he came.
+// LastSeen is when some device of a user was there last, forgotten ones among them;
+// zero if never. Of who is online now it says when he came.
 func (s *Service) LastSeen(u parley.UserID) time.Time {
 	at := int64(0)
 	epochs := s.beats()
@@ -155,6 +171,7 @@ func (s *Service) LastSeen(u parley.UserID) time.Time {
 		if a == nil {
 			return
 		}
+		at = a.gone
 		for i := range a.devices {
 			at = max(at, s.seenAt(&a.devices[i], epochs))
 		}
@@ -169,7 +186,7 @@ func (s *Service) LastSeen(u parley.UserID) time.Time {
 // that it came with last is let in again. The sockets that it has are the
 // caller's to end, afterwards. A device that is not known is parley.BadRequest.
 func (s *Service) Revoke(ctx context.Context, by parley.Identity, d parley.DeviceID) error {
-	return s.append(ctx, s.place(by.User), by.Tenant, kindRevoke, appendDevice(nil, by.User, d))
+	return s.appendAccount(ctx, by, kindRevoke, appendDevice(nil, by.User, d))
 }
 
 // micros is a time in a command; the zero time is 0.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -60,6 +61,112 @@ func TestDevicesAreKept(t *testing.T) {
 	}
 }
 
+// A device that has been online for long is seen now: it does not make room for
+// newer ones that have gone.
+func TestOnlineDeviceKeepsItsPlace(t *testing.T) {
+	w := open(t, Options{})
+	var ann Login
+	for n := range byte(17) {
+		var err error
+		ann, err = w.loginWith("ann", phone(n+1, time.Time{}))
+		w.check(err)
+		if n > 0 {
+			w.Seen([]Seen{{ann.User, phone(n+1, time.Time{}).ID, w.clock.now()}})
+		}
+	}
+	if got := w.devices(ann); len(got) != 16 || got[0] != "phone 1" || got[1] != "phone 3" {
+		t.Errorf("devices %q, want all but phone 2", got)
+	}
+}
+
+// When somebody was here last does not go back because the device is no longer
+// known.
+func TestForgottenDevicesWereSeen(t *testing.T) {
+	w := open(t, Options{})
+	ann, err := w.loginWith("ann", phone(1, time.Time{}))
+	w.check(err)
+	came := w.LastSeen(ann.User)
+	w.check(w.Revoke(t.Context(), ann.Identity, phone(1, time.Time{}).ID))
+	if got := w.LastSeen(ann.User); !got.Equal(came) {
+		t.Errorf("shut out: last seen %v, want %v", got, came)
+	}
+	w.clock.pass(time.Minute)
+	ended := w.clock.now() // its sockets end after it was shut out
+	w.Seen([]Seen{{ann.User, phone(1, time.Time{}).ID, ended}, {ann.User, phone(1, time.Time{}).ID, came}})
+	w.sync()
+	w.flush()
+	w.restart()
+	if got := w.LastSeen(ann.User); !got.Equal(ended) {
+		t.Errorf("its sockets ended: last seen %v, want %v", got, ended)
+	}
+	if got := w.devices(ann); len(got) != 0 {
+		t.Errorf("devices %q", got)
+	}
+	w.Seen([]Seen{{ann.User, phone(1, time.Time{}).ID, ended.AddDate(1, 0, 0)}})
+	w.sync()
+	if got := w.LastSeen(ann.User); got.After(w.clock.now()) {
+		t.Errorf("seen at %v, which is to come", got)
+	}
+}
+
+// On a full disk reading goes on, so who is known comes in, and who is shut out
+// does not.
+func TestLoginOnAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		room := func(bytes uint64) {
+			fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: bytes, TotalBytes: 1 << 30})
+			time.Sleep(2 * time.Second)
+		}
+		w := &world{t: t, fs: fs, opts: testOptions(Options{}), clock: newClock(), sent: make(map[sender]parley.Number)}
+		w.opts.Engine.Now, w.opts.Engine.ReserveBytes = w.clock.now, 1<<20
+		room(2 << 20)
+		w.start()
+		defer func() { w.check(w.Close()) }()
+		later := w.clock.now().Add(time.Hour)
+		ann, err := w.loginWith("ann", phone(1, later))
+		w.check(err)
+		w.check(w.Revoke(t.Context(), ann.Identity, phone(1, later).ID))
+		room(1<<20 - 1)
+		again, err := w.loginWith("ann", phone(2, later))
+		w.check(err)
+		if again.Identity != ann.Identity {
+			t.Errorf("ann is %v and was %v", again.Identity, ann.Identity)
+		}
+		_, err = w.loginWith("ann", phone(1, later))
+		want(t, err, parley.Revoked)
+		thief := phone(1, later)
+		thief.ID = parley.DeviceID{}
+		_, err = w.loginWith("ann", thief)
+		want(t, err, parley.Revoked)
+		_, err = w.loginWith("bob", Device{}) // who is new has nothing to read
+		want(t, err, parley.DiskFull)
+		room(1 << 20)
+		gone := w.clock.now()
+		w.Seen([]Seen{{ann.User, phone(2, later).ID, gone}}) // of a device that is not written down
+		w.sync()
+		if got := w.LastSeen(ann.User); !got.Equal(gone) {
+			t.Errorf("last seen %v, want %v", got, gone)
+		}
+	})
+}
+
+// A user of before there were devices comes in also when memory is full of rows.
+func TestLoginOfAnOldUserWhenRowsAreMany(t *testing.T) {
+	w := open(t, Options{Engine: engine.Options{RowsMax: 1}})
+	p := w.place(subjectKey(parley.DefaultTenant, "ann").A)
+	id := w.drawUser(p)
+	if r := w.raw(engine.Command{Partition: p, Kind: kindUser, Body: appendUser(nil, id, "ann")}); r.Code != parley.OK {
+		t.Fatal(r.Code)
+	}
+	ann := w.user("ann")
+	if ann.User != id || w.LastSeen(id).IsZero() {
+		t.Errorf("ann is %v, want %v; last seen %v", ann.User, id, w.LastSeen(id))
+	}
+	_, err := w.loginWith("bob", Device{})
+	want(t, err, parley.Overloaded)
+}
+
 func TestRevokedStaysOut(t *testing.T) {
 	w := open(t, Options{})
 	expires := w.clock.now().Add(time.Hour)
@@ -114,10 +221,10 @@ func TestLastSeen(t *testing.T) {
 	w.check(err)
 	w.Beat(w.clock.now())
 
-	// Gone in good order, with a second device that is older news.
+	// Gone in good order, a moment after a device that is not known any more.
 	w.clock.pass(time.Minute)
 	gone := w.clock.now()
-	w.Seen([]Seen{{ann.User, phone(1, gone).ID, gone}, {ann.User, phone(9, gone).ID, gone.Add(time.Hour)}})
+	w.Seen([]Seen{{ann.User, phone(1, gone).ID, gone}, {ann.User, phone(9, gone).ID, gone.Add(-time.Second)}})
 	w.sync()
 	if got := w.LastSeen(ann.User); !got.Equal(gone) {
 		t.Errorf("last seen %v, want %v", got, gone)

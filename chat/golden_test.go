@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +81,7 @@ func goldenRows() map[string]engine.Row {
 				{created: 1767225602000000, at: 1767225603000000},
 			},
 			revoked: []revoked{{parley.DeviceID{0: 0xd1}, [16]byte{0: 0xe1}, 1767229200000000}},
+			gone:    1767225604000000,
 		},
 		"beats": &beats{epochs: []beat{{1767225600000001, 1767225630000000}, {1767225700000000, 1767225700000000}}},
 	}
@@ -124,6 +127,24 @@ func TestGolden(t *testing.T) {
 	}
 	if got.Scan() {
 		t.Errorf("%s is not in the golden file", got.Text())
+	}
+}
+
+// An account of version 1 is read: it does not say when forgotten devices were
+// there.
+func TestAccountOfVersion1(t *testing.T) {
+	want := goldenRows()["account"].(*account)
+	b := want.AppendTo(nil)
+	want.gone = 0
+	b[0] = 1
+	row, err := decodeAccount(b[:len(b)-8])
+	if err != nil || !reflect.DeepEqual(row, want) {
+		t.Errorf("read as %+v, %v; want %+v", row, err, want)
+	}
+	for _, bad := range [][]byte{b, append([]byte{0}, b[1:]...), append([]byte{accountVersion + 1}, b[1:]...)} {
+		if _, err := decodeAccount(bad); !errors.Is(err, engine.ErrCorrupt) {
+			t.Errorf("version %d with %d bytes: %v", bad[0], len(bad), err)
+		}
 	}
 }
 

@@ -150,18 +150,13 @@ func (e *OrderError) Error() string {
 // Is reports whether target is parley.RetryInOrder.
 func (e *OrderError) Is(target error) bool { return target == parley.RetryInOrder }
 
-// append applies one command. A refusal is the error.
+// append applies one command. A refusal is the error. One that grows the rows is
+// refused where memory is full of them.
 func (s *Service) append(ctx context.Context, p parley.PartitionID, tenant parley.TenantID, kind uint8, body []byte) error {
-	return s.appendGrowing(ctx, p, tenant, kind, body, kind == kindUser || kind == kindCreate)
-}
-
-// appendGrowing applies one command, which is refused where it grows the rows
-// and memory is full of them.
-func (s *Service) appendGrowing(ctx context.Context, p parley.PartitionID, tenant parley.TenantID, kind uint8, body []byte, grows bool) error {
 	done := make(chan struct{})
 	b := &engine.Batch{
 		Commands: []engine.Command{{Partition: p, Kind: kind, Version: commandVersion, Tenant: tenant, Body: body}},
-		Grows:    grows,
+		Grows:    kind == kindUser || kind == kindCreate,
 		Done:     func(*engine.Batch) { close(done) },
 	}
 	if err := s.engine.Append(b); err != nil {

@@ -64,8 +64,9 @@ func (m *Machine) user(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resu
 }
 
 // Login finds the user of a token's subject, or makes one at the first login,
-// and writes down that one of his devices has come. It is parley.Revoked where
-// he has shut the device out, or the token that it comes with.
+// and writes down that one of his devices has come; only where the disk is nearly
+// full, a user who is known comes in without. It is parley.Revoked where he has
+// shut the device out, or the token that it comes with.
 func (s *Service) Login(ctx context.Context, tenant parley.TenantID, subject string, d Device) (Login, error) {
 	if subject == "" || len(subject) > subjectMax || !utf8.ValidString(subject) {
 		return Login{}, fmt.Errorf("%w: subject of %d bytes", parley.BadRequest, len(subject))
