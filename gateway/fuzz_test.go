@@ -69,3 +69,22 @@ func FuzzHandshake(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDevice reads queries of any form: a device that is taken keeps its limits.
+func FuzzDevice(f *testing.F) {
+	f.Add("device=" + phoneHex + "&name=J%C3%BCrgen%27s+phone&platform=Android")
+	f.Add("device=" + phoneHex + "&device=" + phoneHex)
+	f.Add("name=%FF&platform=%zz;")
+	f.Fuzz(func(t *testing.T, query string) {
+		d, no := readDevice(query)
+		switch {
+		case no != nil:
+			if no.status != http.StatusBadRequest || no.reason == "" {
+				t.Errorf("refused with %+v", no)
+			}
+		case len(d.Device) == 0 && d.Name+d.Platform != "", len(d.Device) != 0 && len(d.Device) != 16,
+			len(d.Name) > deviceNameMax, len(d.Platform) > devicePlatformMax, strings.ContainsAny(d.Name+d.Platform, "\r\n\x00"):
+			t.Errorf("taken: %v", d)
+		}
+	})
+}

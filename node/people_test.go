@@ -242,6 +242,15 @@ func TestRedisAway(t *testing.T) {
 	for range 20 {
 		send()
 	}
+	for i := range redistest.Masters { // it hangs, which is worse than gone
+		if err := redis.Pause(i); err != nil {
+			t.Fatal(err)
+		}
+		send()
+	}
+	if p := ann.ask(&wire.Request{Presence: &wire.GetPresence{Users: []string{"bob"}}}).Presences; !p.GetPresences()[0].Online {
+		t.Errorf("presence of who is here: %v", p)
+	}
 	for i := range redistest.Masters {
 		if err := redis.Kill(i); err != nil {
 			t.Fatal(err)
