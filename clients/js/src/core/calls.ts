@@ -45,11 +45,10 @@ export class Calls {
 
   private async entered(d: Entry): Promise<Draft> {
     const draft = draftView(d.r);
-    this.core.retryStore();
-    await new Promise<void>((resolve, reject) => {
-      d.takenBack = () => reject(new StoreError("store_full", "the store has no more room: nothing was stored"));
-      this.core.committed().then(resolve, reject);
-    });
+    await this.core.committed();
+    if (this.core.outbox.drafts.get(d.r.id) !== d && d.r.status === "queued") {
+      throw new StoreError("store_full", "the browser gives no more room: nothing was stored");
+    }
     return draft;
   }
 
@@ -131,18 +130,16 @@ export class Calls {
   }
 
   async markUnread(id: string, unread: boolean): Promise<void> {
-    if (unread) await this.tellRead(id);
+    const v = this.core.conversations.get(id);
+    // A read mark that came to the server after the flag would clear it.
+    if (unread && v !== undefined && v.r.read > v.r.confirmedRead) await this.tellRead(v, v.r.read);
     await this.ask({ prefer: { conversation: fromHex(id), markUnread: unread } }, true);
   }
 
-  /** Has the server know how far the user has read: a mark that came there after the
-   * flag "unread" would clear it. */
-  private async tellRead(id: string): Promise<void> {
-    const v = this.core.conversations.get(id);
-    const read = v?.r.read ?? 0;
-    if (v === undefined || read <= v.r.confirmedRead) return;
-    await this.ask({ acknowledge: { marks: [{ conversation: fromHex(id), read }] } }, true);
-    if (this.core.conversations.get(id) !== v) return;
+  /** Has the server know how far the user has read. */
+  private async tellRead(v: Conv, read: number): Promise<void> {
+    await this.ask({ acknowledge: { marks: [{ conversation: fromHex(v.r.id), read }] } }, true);
+    if (this.core.conversations.get(v.r.id) !== v) return;
     v.r.confirmedRead = Math.max(v.r.confirmedRead, read);
     this.core.put(v);
   }

@@ -173,15 +173,25 @@ function take(core: Core, s: Session, m: wire.ServerMessage, next: { token?: str
     s.backIn = Math.max(m.goingAway.retryAfterMs, 1);
     s.leaving = true;
   } else if (m.tokenExpiring !== undefined) {
-    void renewToken(core, s, next);
+    replaceToken(core, s, m.tokenExpiring.expiresInMs, next);
   }
+}
+
+/** Has the token replaced: at once, or, if it had hardly more when the session began,
+ * when half of that is over: its successor may be as short. */
+function replaceToken(core: Core, s: Session, left: number, next: { token?: string }): void {
+  const short = left > s.welcome.tokenExpiresInMs / 2 && s.welcome.tokenExpiresInMs > 0;
+  const timer = setTimeout(() => void renewToken(core, s, next), short ? left / 2 : 0);
+  void s.ended.then(() => clearTimeout(timer));
 }
 
 /** Gets a fresh token while the session still stands, and goes over to it. Without
  * one the session stays, until the server ends it. */
 async function renewToken(core: Core, s: Session, next: { token?: string }): Promise<void> {
   try {
-    next.token = await fetchToken(core);
+    const token = await fetchToken(core);
+    if (!s.open) return;
+    next.token = token;
     s.leave();
   } catch {
     // The next connection asks again, and says so.
