@@ -60,6 +60,7 @@ failed: nothing that was acknowledged is lost by that.`,
 	f.BoolVar(&encrypted, "redis-tls", false, "encrypt the connections to the Redis Cluster")
 	f.StringVar(&c.Presence.Prefix, "redis-prefix", "parley:presence:", "beginning of every key in Redis, so that installations can share a cluster")
 	f.StringVar(&c.Presence.Gateway, "gateway", "", "name of this process among those that share Redis (default: made of the machine's name and the data folder)")
+	f.DurationVar(&c.Gateway.Heartbeat, "heartbeat", 30*time.Second, "how often a session is pinged; one that is silent for two is closed")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long sessions are given for their answers when the server stops")
 	return cmd
 }

@@ -50,7 +50,7 @@ func (a *actor) open(ctx context.Context, fresh bool) error {
 	if fresh {
 		a.life++
 	}
-	url, err := a.p.stage.actor(ctx, a.name)
+	network, err := a.p.stage.actor(ctx, a.name)
 	if err != nil {
 		return err
 	}
@@ -60,9 +60,9 @@ func (a *actor) open(ctx context.Context, fresh bool) error {
 	}
 	a.reset()
 	a.client, err = client.Open(client.Options{
-		URL: url, Store: store, Subprotocol: a.p.subprotocol, CatchUpMax: a.CatchUp,
+		URL: network.URL, Store: store, Subprotocol: a.p.subprotocol, CatchUpMax: a.CatchUp,
 		Token: func(ctx context.Context) (string, error) {
-			return a.p.stage.token(ctx, a.User, time.Hour.Milliseconds())
+			return a.p.stage.token(ctx, a.User, a.TokenMs)
 		},
 		BackoffMin: 20 * time.Millisecond, BackoffMax: time.Second, CloseWait: time.Second,
 		Logger: slog.New(slog.DiscardHandler),

@@ -17,7 +17,7 @@ import (
 // many as it wants:
 //
 //	POST   /stages                 {"flags":["--heartbeat","1s"]}  → {"id":"1"}
-//	POST   /stages/1/actors/NAME                                   → {"url":"ws://127.0.0.1:4711/ws"}
+//	POST   /stages/1/actors/NAME                                   → {"url":"ws://127.0.0.1:4711/ws","connections":0}
 //	POST   /stages/1/tokens        {"user":"ann","ms":60000}       → {"token":"…"}
 //	POST   /stages/1/steps         {"stage":"cut","actor":"ann"}   → {}
 //	GET    /stages/1/log                                           → what the server said
@@ -94,8 +94,9 @@ type (
 	stageID struct {
 		ID string `json:"id"`
 	}
-	stageURL struct {
-		URL string `json:"url"`
+	network struct {
+		URL         string `json:"url"`
+		Connections int    `json:"connections"` // made so far
 	}
 	tokenFor struct {
 		User string `json:"user"`
@@ -129,8 +130,8 @@ func (c *Control) actor(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	url, err := s.actor(r.PathValue("name"))
-	return stageURL{url}, err
+	url, connections, err := s.actor(r.PathValue("name"))
+	return network{url, connections}, err
 }
 
 func (c *Control) token(r *http.Request) (any, error) {
@@ -230,10 +231,10 @@ func (r *remote) ask(ctx context.Context, method, path string, q, answer any) er
 	return json.Unmarshal(said, answer)
 }
 
-func (r *remote) actor(ctx context.Context, name string) (string, error) {
-	var u stageURL
-	err := r.ask(ctx, http.MethodPost, "/actors/"+name, nothing{}, &u)
-	return u.URL, err
+func (r *remote) actor(ctx context.Context, name string) (network, error) {
+	var n network
+	err := r.ask(ctx, http.MethodPost, "/actors/"+name, nothing{}, &n)
+	return n, err
 }
 
 func (r *remote) token(ctx context.Context, user string, ms int64) (string, error) {

@@ -81,6 +81,8 @@ func (a *actor) knows(s *Step) string {
 // want is what a step expects, written as shows writes it.
 func (s *Step) want() string {
 	switch {
+	case s.Expect == "connections":
+		return fmt.Sprintf("at most %d", s.AtMost)
 	case s.Expect == "draft":
 		return strings.TrimSpace(fmt.Sprint(s.Is, " ", s.Error))
 	case s.Is == nil:
@@ -98,6 +100,13 @@ func (a *actor) shows(ctx context.Context, s *Step) (string, error) {
 			return "not in step", nil
 		}
 		return a.connection, nil
+	}
+	if s.Expect == "connections" {
+		n, err := a.p.stage.actor(ctx, a.name)
+		if n.Connections <= s.AtMost {
+			return s.want(), err
+		}
+		return fmt.Sprint(n.Connections), err
 	}
 	if a.client == nil {
 		return "", fmt.Errorf("%s is not open", a.name)

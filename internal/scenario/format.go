@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Scenario is one file.
@@ -31,6 +32,7 @@ type Scenario struct {
 type Actor struct {
 	User    string `json:"user"`
 	CatchUp int    `json:"catchUp"` // messages of a conversation read after an absence
+	TokenMs int64  `json:"tokenMs"` // how long each of its tokens holds; an hour where it does not say
 }
 
 // Step is one thing that happens. One of the first four fields is set; which
@@ -61,14 +63,15 @@ type Step struct {
 	Starting string   `json:"starting,omitempty"`
 	Error    string   `json:"error,omitempty"`
 
-	Count int  `json:"count,omitempty"`
-	Size  int  `json:"size,omitempty"`
-	Bytes int  `json:"bytes,omitempty"`
-	Ms    int  `json:"ms,omitempty"`
-	UpTo  int  `json:"upTo,omitempty"`
-	From  int  `json:"from,omitempty"`
-	To    int  `json:"to,omitempty"`
-	Fresh bool `json:"fresh,omitempty"`
+	Count  int  `json:"count,omitempty"`
+	Size   int  `json:"size,omitempty"`
+	Bytes  int  `json:"bytes,omitempty"`
+	AtMost int  `json:"atMost,omitempty"`
+	Ms     int  `json:"ms,omitempty"`
+	UpTo   int  `json:"upTo,omitempty"`
+	From   int  `json:"from,omitempty"`
+	To     int  `json:"to,omitempty"`
+	Fresh  bool `json:"fresh,omitempty"`
 
 	Unread bool `json:"unread,omitempty"`
 
@@ -175,6 +178,9 @@ func (f *Format) Parse(b []byte) (*Scenario, error) {
 	for name, a := range s.Actors {
 		if a.User == "" {
 			a.User = name
+		}
+		if a.TokenMs == 0 {
+			a.TokenMs = time.Hour.Milliseconds()
 		}
 		s.Actors[name] = a
 	}

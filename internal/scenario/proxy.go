@@ -23,6 +23,7 @@ type proxy struct {
 
 	mu      sync.Mutex // guards below
 	links   map[*link]bool
+	made    int       // links so far
 	refuse  time.Time // connections are refused until then
 	faults  [2]faults // by side
 	closing bool
@@ -68,6 +69,13 @@ func newProxy(upstream func() (string, bool)) (*proxy, error) {
 	return p, nil
 }
 
+// connections is how many were made so far.
+func (p *proxy) connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.made
+}
+
 func (p *proxy) addr() string { return p.listener.Addr().String() }
 
 // close ends the proxy and all its connections.
@@ -109,6 +117,7 @@ func (p *proxy) connect(c *net.TCPConn) {
 	p.mu.Lock()
 	closing := p.closing
 	p.links[l] = true
+	p.made++
 	p.mu.Unlock()
 	if closing {
 		l.end(true)

@@ -74,18 +74,19 @@ func (s *Stage) listens() (string, bool) {
 	return s.server.listen, true
 }
 
-// actor makes the network of an actor, and says where it begins.
-func (s *Stage) actor(name string) (url string, err error) {
+// actor makes the network of an actor, unless it is there. It says where it
+// begins, and how many connections were made through it.
+func (s *Stage) actor(name string) (url string, connections int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.proxies[name]
 	if p == nil {
 		if p, err = newProxy(s.listens); err != nil {
-			return "", err
+			return "", 0, err
 		}
 		s.proxies[name] = p
 	}
-	return "ws://" + p.addr() + "/ws", nil
+	return "ws://" + p.addr() + "/ws", p.connections(), nil
 }
 
 // token is one for a user.

@@ -29,11 +29,11 @@ export class Actor {
     if (this.client !== undefined) throw new Error(`${this.name} is open`);
     if (fresh || this.store === undefined) this.store = new MemoryStore();
     const { stage, subprotocol } = this.player;
-    const url = await stage.actor(this.name);
+    const { url } = await stage.actor(this.name);
     this.reset();
     this.client = await Client.open({
       url, subprotocol, store: this.store, webSocket: WebSocket,
-      token: () => stage.token(this.user, 3_600_000),
+      token: () => stage.token(this.user, this.actor.tokenMs ?? 3_600_000),
       ...(this.actor.catchUp > 0 ? { catchUpMax: this.actor.catchUp } : {}),
     });
     for (const name of ["connection", "conversation", "messages", "draft", "gone", "restored", "trouble", "stopped"]) {

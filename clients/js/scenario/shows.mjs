@@ -5,12 +5,17 @@ export const list = (texts) => texts.map((t) => `\t${t}\n`).join("");
 
 /** What a step expects. */
 export function want(step) {
+  if (step.expect === "connections") return `at most ${step.atMost}`;
   if (step.expect === "draft") return [step.is, step.error].filter((x) => x !== undefined).join(" ");
   return step.is === undefined ? list(step.are) : String(step.is);
 }
 
 /** What an actor shows of what a step asks for. */
 export async function shows(player, actor, step) {
+  if (step.expect === "connections") {
+    const { connections } = await player.stage.actor(actor.name);
+    return connections <= step.atMost ? want(step) : String(connections);
+  }
   const c = actor.client;
   if (c === undefined) throw new Error(`${actor.name} is not open`);
   switch (step.expect) {

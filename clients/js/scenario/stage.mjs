@@ -55,9 +55,9 @@ class Stage {
     this.url = url;
   }
 
-  /** Where the network of an actor begins. */
-  async actor(name) {
-    return (await ask("POST", `${this.url}/actors/${encodeURIComponent(name)}`, {})).url;
+  /** Where the network of an actor begins, and how many connections were made through it. */
+  actor(name) {
+    return ask("POST", `${this.url}/actors/${encodeURIComponent(name)}`, {});
   }
 
   async token(user, ms) {
