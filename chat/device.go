@@ -114,15 +114,6 @@ func (s *Service) tellLog(cmds []engine.Command) {
 	_ = s.engine.Append(&engine.Batch{Commands: cmds, Done: func(*engine.Batch) {}})
 }
 
-// barred reports whether a user has shut a device out, or its token.
-func (s *Service) barred(u parley.UserID, d *Device) (out bool) {
-	s.engine.View(s.place(u), func(v *engine.View) {
-		a := accountOf(v, u)
-		out = a != nil && a.barred(d.ID, d.Token, s.now().UnixMicro())
-	})
-	return out
-}
-
 // Devices lists a user's devices, in the order in which they came first. The
 // nameless one, with the zero id, is among them if a client without a name ever
 // connected.
