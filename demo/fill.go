@@ -2,11 +2,9 @@ package demo
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"time"
@@ -69,7 +67,6 @@ type filler struct {
 	o       Options
 	plan    *world
 	clock   atomic.Int64 // microseconds
-	rng     *rand.Rand   // of the devices' ids
 	service *chat.Service
 	logins  []chat.Login
 	devices []filledDevice // the first of each person, and then what comes
@@ -95,7 +92,7 @@ type parcel struct {
 
 func fill(ctx context.Context, dir string, plan *world, o Options) (err error) {
 	f := &filler{
-		ctx: ctx, o: o, plan: plan, rng: generator(o.Seed, forDevices, 0), rooms: make([]filledRoom, len(plan.rooms)), free: make(chan *parcel, pendingMax),
+		ctx: ctx, o: o, plan: plan, rooms: make([]filledRoom, len(plan.rooms)), free: make(chan *parcel, pendingMax),
 	}
 	f.clock.Store(o.start().UnixMicro())
 	f.service, err = chat.Open(vfs.Default, dir, chat.Options{Engine: engine.Options{
@@ -134,13 +131,7 @@ type filledDevice struct {
 func (f *filler) people() error {
 	for i := range f.plan.people {
 		p := &f.plan.people[i]
-		name, platform := p.given()+"'s phone", "Android"
-		if i == mainPerson {
-			name, platform = mainDevices[0].name, mainDevices[0].platform
-		} else if i%2 == 0 {
-			platform = "iOS"
-		}
-		login, err := f.login(i, name, platform)
+		login, err := f.login(i, 0, phoneName, phonePlatform)
 		if err != nil {
 			return err
 		}
@@ -158,12 +149,11 @@ func (f *filler) people() error {
 }
 
 // login has a person come with a device for the first time.
-func (f *filler) login(who int, name, platform string) (chat.Login, error) {
-	d := filledDevice{who: who, seen: f.clock.Load()}
-	binary.LittleEndian.PutUint64(d.id[:], f.rng.Uint64())
-	binary.LittleEndian.PutUint64(d.id[8:], f.rng.Uint64())
+func (f *filler) login(who, nth int, name, platform string) (chat.Login, error) {
+	subject := f.plan.people[who].subject
+	d := filledDevice{who: who, id: deviceID(f.o.Seed, subject, nth), seen: f.clock.Load()}
 	f.devices = append(f.devices, d)
-	return f.service.Login(f.ctx, parley.DefaultTenant, f.plan.people[who].subject, chat.Device{ID: d.id, Name: name, Platform: platform})
+	return f.service.Login(f.ctx, parley.DefaultTenant, subject, chat.Device{ID: d.id, Name: name, Platform: platform})
 }
 
 // leave writes down when each device was there last.
@@ -216,8 +206,9 @@ func (f *filler) happen(e *event) error {
 	case eventMark:
 		return f.service.MarkUnread(f.ctx, f.logins[e.who].Identity, room.id, true)
 	case eventDevice:
-		d := mainDevices[1+len(f.devices)-len(f.plan.people)]
-		_, err := f.login(mainPerson, d.name, d.platform)
+		nth := len(f.devices) - len(f.plan.people)
+		d := mainDevices[nth]
+		_, err := f.login(mainPerson, nth+1, d.name, d.platform)
 		f.devices[len(f.devices)-1].seen = f.o.ago(d.gone).UnixMicro()
 		return err
 	}

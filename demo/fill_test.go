@@ -341,7 +341,7 @@ func TestNothingIsSilly(t *testing.T) {
 
 func TestSmallestWorlds(t *testing.T) {
 	for _, o := range []Options{
-		{Users: 3, Messages: 1}, {Users: 3, Messages: 200, Years: 0.01}, {Users: 7, Messages: 11}, {Users: 60, Messages: 300},
+		{Users: 3, Messages: 1}, {Users: 3, Messages: 200, Years: 0.01}, {Users: 7, Messages: 11}, {Users: 30, Messages: 300},
 	} {
 		o.Until, o.Logger = until, slog.New(slog.DiscardHandler)
 		t.Run(fmt.Sprint(o.Users, " ", o.Messages), func(t *testing.T) {

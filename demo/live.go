@@ -87,7 +87,8 @@ type life struct {
 // something to say, type, then send.
 type errand struct {
 	step   step
-	at     time.Time // of the step
+	at     time.Time // of the step, and then of the next key
+	until  time.Time // when all is typed
 	answer bool
 	heard  string
 	text   string
@@ -112,7 +113,12 @@ const (
 const before = time.Minute
 
 func (x *life) live(ctx context.Context) (err error) {
+	store := client.NewMemoryStore() // with the device that the person has had all along
+	if err := store.Apply(&client.Changes{Meta: &client.Meta{Device: deviceID(x.world.Seed, x.me, 0)}}); err != nil {
+		return err
+	}
 	x.c, err = client.Open(client.Options{
+		Store: store, Device: client.Device{Name: phoneName, Platform: phonePlatform},
 		URL: x.o.URL, Token: func(ctx context.Context) (string, error) { return x.o.Token(ctx, x.me) },
 		Logger: x.o.Logger, CloseWait: time.Second,
 	})
@@ -257,8 +263,14 @@ func (x *life) do(id parley.ConversationID, e *errand) error {
 			e.text = x.answer(id, e.heard)
 		}
 		typing := time.Second + time.Duration(min(len(e.text), 90))*80*time.Millisecond
-		e.step, e.at = stepSend, x.in(typing, typing+time.Second)
+		e.step, e.until = stepSend, x.in(typing, typing+time.Second)
+		x.key(id, e)
 	case stepSend:
+		if time.Now().Before(e.until) {
+			x.key(id, e)
+			return nil
+		}
+		x.c.Typing(id, false)
 		delete(x.errands, id)
 		switch _, err := x.c.SendText(id, e.text); {
 		case errors.Is(err, parley.Overloaded), errors.Is(err, client.ErrUnknown):
@@ -268,6 +280,15 @@ func (x *life) do(id parley.ConversationID, e *errand) error {
 		}
 	}
 	return nil
+}
+
+// key hits one, and says when the next is.
+func (x *life) key(id parley.ConversationID, e *errand) {
+	x.c.Typing(id, true)
+	e.at = x.in(time.Second, time.Second)
+	if e.until.Before(e.at) {
+		e.at = e.until
+	}
 }
 
 // begin has one think of something to say: to the main person, or to a group.

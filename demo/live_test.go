@@ -58,7 +58,7 @@ func TestPeopleAnswer(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
 	go func() {
-		gone <- Live(ctx, w, LiveOptions{URL: ws, Token: tokens(n.URL()), Pace: 200, Logger: quiet})
+		gone <- Live(ctx, w, LiveOptions{URL: ws, Token: tokens(n.URL()), Pace: 80, Logger: quiet})
 	}()
 	defer func() {
 		stop()
@@ -74,7 +74,7 @@ func TestPeopleAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = main.Close() }()
-	limit, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	limit, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	room, err := main.CreateDirect(limit, w.Lively[0])
 	if err != nil {
@@ -84,8 +84,14 @@ func TestPeopleAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answered, inGroups := false, false
+	if _, err := main.Watch(limit, room.ID); err != nil {
+		t.Error(err)
+	}
+	answered, inGroups, typed := false, false, false
 	for e := range main.Events(limit) {
+		if y, ok := e.(client.TypingChanged); ok {
+			typed = typed || len(y.Users) > 0
+		}
 		if r, ok := e.(client.Received); ok {
 			for _, m := range r.Messages {
 				if m.At.Before(until) || !slices.Contains(w.Lively, m.From) {
@@ -95,15 +101,22 @@ func TestPeopleAnswer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				answered = answered || m.Conversation == room.ID
+				if m.Conversation == room.ID {
+					answered = true
+					if !typed { // it was over before it was looked at
+						if _, err := main.SendText(room.ID, "And again?"); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
 				inGroups = inGroups || v.Kind == parley.Group
 			}
 		}
-		if d, err := main.Draft(draft.ID); err == nil && d.Status == client.Read && answered && inGroups {
+		if d, err := main.Draft(draft.ID); err == nil && d.Status == client.Read && answered && inGroups && typed {
 			return
 		}
 	}
-	t.Errorf("answered: %v, something in a group: %v", answered, inGroups)
+	t.Errorf("answered: %v, something in a group: %v, seen typing: %v", answered, inGroups, typed)
 }
 
 // TestLiveNamesWhoCannot has a server that lets nobody in.

@@ -14,7 +14,7 @@ func TestMain(m *testing.M) { leak.Main(m) }
 var until = time.Date(2026, 3, 10, 20, 15, 0, 0, time.UTC)
 
 func small() Options {
-	return Options{Seed: 7, Users: 12, Messages: 1500, Years: 2, Until: until, Logger: slog.New(slog.DiscardHandler)}
+	return Options{Seed: 7, Users: 10, Messages: 1000, Years: 2, Until: until, Logger: slog.New(slog.DiscardHandler)}
 }
 
 func filled(t *testing.T, o Options) (string, World) {

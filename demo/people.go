@@ -1,10 +1,13 @@
 package demo
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"strings"
+
+	"github.com/parleychat/parley"
 )
 
 // person is one of the world's people.
@@ -26,16 +29,26 @@ var known = []person{
 	{subject: "tomas", name: "Tomás Herrera"},
 }
 
-// mainDevices are the main person's: the first is what all is written with. They
-// come after a part of the world's time, and were there last so long before its
-// end; 0 is when the person did something last.
+// Everybody's first device, with which all is written.
+const (
+	phoneName     = "Phone"
+	phonePlatform = "Android"
+)
+
+// mainDevices are what the main person has besides. They come after a part of the
+// world's time, and were there last such a part before its end.
 var mainDevices = [...]struct {
 	name, platform string
 	comes, gone    float64
 }{
-	{name: "Maya's phone", platform: "Android"},
 	{name: "Old tablet", platform: "iPadOS", comes: 0.05, gone: 0.6},
 	{name: "Work laptop", platform: "Firefox on Linux", comes: 0.4, gone: 0.003},
+}
+
+// deviceID is that of a person's nth device, the same whenever he comes with it.
+func deviceID(seed uint64, subject string, nth int) parley.DeviceID {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %d", seed, subject, nth))
+	return parley.DeviceID(sum[:16])
 }
 
 // The places of those whom the plan names.

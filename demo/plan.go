@@ -119,7 +119,6 @@ const (
 	forCalendar
 	forTexts
 	forLife
-	forDevices
 )
 
 func generator(seed uint64, purpose, of int) *rand.Rand {
@@ -143,9 +142,7 @@ func plan(o Options) (*world, error) {
 	}
 	sum, given := 0.0, 0
 	for _, d := range mainDevices {
-		if d.comes > 0 {
-			p.add(p.o.ago(1-d.comes).UnixMicro(), 0, mainPerson, eventDevice)
-		}
+		p.add(p.o.ago(1-d.comes).UnixMicro(), 0, mainPerson, eventDevice)
 	}
 	for i := range stages {
 		sum += stages[i].share

@@ -80,7 +80,7 @@ func demoRun(cmd *cobra.Command, o demo.Options, f demoFlags) error {
 	slog.Warn("DEVELOPMENT ONLY: whoever reaches this port can be any user")
 	said := fmt.Sprintf("listening on %s\nlog in as %s, who has the fullest list; %s sees the other side\n", n.URL(), world.Main, world.Second)
 	if f.live && len(world.Lively) > 0 {
-		said += fmt.Sprintf("write to %s: they live, and answer\n", strings.Join(world.Lively, ", "))
+		said += fmt.Sprintf("write to %s: they live, type and answer\n", strings.Join(world.Lively, ", "))
 	}
 	if _, err := fmt.Fprint(cmd.OutOrStdout(), said); err != nil {
 		slog.Warn("nobody reads standard output", "err", err)
