@@ -35,6 +35,10 @@ type Config struct {
 	// whoever asks. It is for trying Parley out.
 	Dev bool
 
+	// DevUsers are the users that the page offers for a login, with Dev. Default
+	// ann, bob, cem and dora.
+	DevUsers []string
+
 	// Keys is the file of the keys that tokens are checked with. It excludes Dev.
 	Keys string
 
@@ -72,6 +76,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
+	}
+	if len(c.DevUsers) == 0 {
+		c.DevUsers = []string{"ann", "bob", "cem", "dora"}
 	}
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = 10 * time.Second

@@ -79,6 +79,7 @@ func (n *Node) routes() http.Handler {
 	mux.HandleFunc("GET /readyz", n.ready)
 	if n.development != nil {
 		mux.HandleFunc("POST /v1/dev/token", n.developmentToken)
+		mux.HandleFunc("GET /v1/dev/users", n.developmentUsers)
 	}
 	mux.Handle("/", newPage(web.Files()))
 	return safeHeaders(n.whenOpen(mux))
@@ -174,6 +175,12 @@ func (n *Node) developmentToken(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]string{"token": token})
+}
+
+// developmentUsers says as whom the page may offer to log in.
+func (n *Node) developmentUsers(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string][]string{"users": n.config.DevUsers})
 }
 
 // adminRoutes are those of the port for operators.

@@ -198,6 +198,9 @@ func TestHealth(t *testing.T) {
 	if status, body := get(t, n.URL()+"/"); status != http.StatusOK || !strings.Contains(body, "<title>") {
 		t.Errorf("/: %d %.80q", status, body)
 	}
+	if status, body := get(t, n.URL()+"/v1/dev/users"); status != http.StatusOK || !strings.Contains(body, `"ann"`) {
+		t.Errorf("/v1/dev/users: %d %q", status, body)
+	}
 	if status, _ := get(t, n.URL()+"/metrics"); status != http.StatusNotFound {
 		t.Errorf("metrics are on the public port: %d", status)
 	}

@@ -73,7 +73,7 @@ func demoRun(cmd *cobra.Command, o demo.Options, f demoFlags) error {
 		return err
 	}
 	raiseDescriptors()
-	n, err := node.Open(node.Config{Data: f.data, Listen: f.listen, Dev: true})
+	n, err := node.Open(node.Config{Data: f.data, Listen: f.listen, Dev: true, DevUsers: []string{world.Main, world.Second}})
 	if err != nil {
 		return err
 	}
