@@ -35,6 +35,25 @@ type encoded struct {
 // a hash of it: the bundler writes such ones.
 var hashed = regexp.MustCompile(`^assets/.+[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+$`)
 
+// kinds are the types of what a bundle holds: what a machine's own list says of
+// them, or whether it has one, is not to matter.
+var kinds = map[string]string{
+	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
+	".svg": "image/svg+xml", ".png": "image/png", ".ico": "image/x-icon", ".woff2": "font/woff2",
+	".json": "application/json", ".webmanifest": "application/manifest+json", ".txt": "text/plain; charset=utf-8",
+}
+
+func kindOf(name string) string {
+	extension := path.Ext(name)
+	if kind, ok := kinds[extension]; ok {
+		return kind
+	}
+	if kind := mime.TypeByExtension(extension); kind != "" {
+		return kind
+	}
+	return "application/octet-stream"
+}
+
 // newPage reads the files once: they are few, and in memory anyhow.
 func newPage(from fs.FS) *page {
 	p := &page{files: make(map[string]*file)}
@@ -49,7 +68,7 @@ func newPage(from fs.FS) *page {
 		original, packed := strings.CutSuffix(name, ".gz")
 		f := p.files[original]
 		if f == nil {
-			f = &file{kind: mime.TypeByExtension(path.Ext(original)), forever: hashed.MatchString(original)}
+			f = &file{kind: kindOf(original), forever: hashed.MatchString(original)}
 			p.files[original] = f
 		}
 		sum := sha256.Sum256(b)
@@ -91,9 +110,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := w.Header()
-	if f.kind != "" {
-		h.Set("Content-Type", f.kind)
-	}
+	h.Set("Content-Type", f.kind)
 	if f.forever {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
@@ -103,6 +120,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if acceptsGzip(r) {
 			form = f.packed
 			h.Set("Content-Encoding", "gzip")
+			h.Set("Content-Length", strconv.Itoa(len(form.body)))
 			r.Header.Del("Range") // a part of an archive is of no use
 		}
 	}

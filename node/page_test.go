@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"testing/fstest"
 )
@@ -55,6 +56,9 @@ func TestPageServesABundle(t *testing.T) {
 			t.Errorf("%s, accepting %q: %d %v", c.path, c.accept, w.Code, h)
 		}
 		if c.encoding == "gzip" {
+			if n := h.Get("Content-Length"); n != strconv.Itoa(packed.Len()) {
+				t.Errorf("%s: %s bytes, of %d", c.path, n, packed.Len())
+			}
 			if z, err := gzip.NewReader(w.Body); err != nil {
 				t.Errorf("%s: %v", c.path, err)
 			} else if b, err := io.ReadAll(z); err != nil || string(b) != "export const a = 1" || h.Get("Vary") != "Accept-Encoding" {
