@@ -448,6 +448,7 @@ func TestOpenWhileAway(t *testing.T) {
 // TestCommandsAllowed: a user with the rights that docs/PRESENCE.md lists can do
 // everything; one with another password is degraded and says why.
 func TestCommandsAllowed(t *testing.T) {
+	t.Parallel()
 	cluster := startCluster(t)
 	rules := append([]string{"ACL", "SETUSER", "parley", "reset", "on", ">secret", "~" + t.Name() + ":*"}, documentedCommands(t)...)
 	for i := range redistest.Masters {
@@ -485,8 +486,52 @@ func TestCommandsAllowed(t *testing.T) {
 	}
 }
 
+// TestReplicaTakesOver: a master is gone for good, and its replica serves in its
+// place. The registries find it, and everything is written anew, for a replica may
+// lack what was written last.
+func TestReplicaTakesOver(t *testing.T) {
+	t.Parallel()
+	cluster, err := redistest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := cluster.AddReplica(1); err != nil {
+		t.Fatal(err)
+	}
+	var h heard
+	options := redisOptions(t, "one", nil)
+	options.Addresses = cluster.Addresses()
+	one := openRedis(t, options)
+	options.Gateway, options.Changed = "two", h.changed
+	two := openRedis(t, options)
+	list := users(0, 200)
+	for i, u := range list {
+		one.Connect(u, device(i))
+	}
+	wantCount(t, two, list, len(list))
+	two.Watch(list)
+	if err := cluster.Kill(1); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	eventually(t, 30*time.Second, "everything is written anew", func() bool {
+		return one.Stats().Rewrites > 0 && one.Stats().DegradedSince.IsZero()
+	})
+	t.Logf("whole again %v after the kill", time.Since(killed).Round(time.Millisecond))
+	wantCount(t, two, list, len(list))
+	one.Disconnect(list[0], device(0))
+	h.want(t, list[0], false, 2*soon)
+	wantCount(t, two, list, len(list)-1)
+}
+
 // TestTLS: a cluster that speaks TLS alone.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	cluster, err := redistest.StartTLS()
 	if err != nil {
 		t.Fatal(err)

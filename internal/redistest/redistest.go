@@ -37,7 +37,7 @@ const startMax = 30 * time.Second
 type Cluster struct {
 	dir   string
 	roots *x509.CertPool // nil: plain
-	nodes [Masters]node
+	nodes []node         // the masters, then replicas
 }
 
 type node struct {
@@ -58,7 +58,7 @@ func start(encrypted bool) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir}
+	c := &Cluster{dir: dir, nodes: make([]node, Masters)}
 	if encrypted {
 		err = c.makeCertificate()
 	}
@@ -119,7 +119,7 @@ func freePort() (int, error) {
 // Addresses are the masters', as host:port.
 func (c *Cluster) Addresses() []string {
 	list := make([]string, Masters)
-	for i := range c.nodes {
+	for i := range list {
 		list[i] = "127.0.0.1:" + strconv.Itoa(c.nodes[i].port)
 	}
 	return list
@@ -168,6 +168,40 @@ func (c *Cluster) Restart(i int) error {
 	}
 }
 
+// AddReplica gives a master a replica, which takes over some seconds after the
+// master is gone. It returns when the replica has all that the master holds.
+func (c *Cluster) AddReplica(of int) error {
+	id, err := c.ask(of, "CLUSTER", "MYID")
+	if err != nil {
+		return err
+	}
+	i := len(c.nodes)
+	c.nodes = append(c.nodes, node{})
+	if err := c.startOnFreePorts(i); err != nil {
+		return err
+	}
+	port, busPort := strconv.Itoa(c.nodes[of].port), strconv.Itoa(c.nodes[of].busPort)
+	if out, err := c.ask(i, "CLUSTER", "MEET", "127.0.0.1", port, busPort); err != nil {
+		return fmt.Errorf("CLUSTER MEET: %w\n%s", err, out)
+	}
+	replica := false // until the two have met that is refused
+	for deadline := time.Now().Add(startMax); ; time.Sleep(50 * time.Millisecond) {
+		var out string
+		if replica {
+			out, err = c.ask(i, "INFO", "replication")
+		} else {
+			out, err = c.ask(i, "CLUSTER", "REPLICATE", strings.TrimSpace(id))
+			replica = strings.HasPrefix(out, "OK")
+		}
+		if strings.Contains(out, "master_link_status:up") {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("no replica after %v: %s, %v", startMax, out, err)
+		}
+	}
+}
+
 // Pause stops a master by SIGSTOP: it holds its connections and answers nothing.
 func (c *Cluster) Pause(i int) error { return c.signal(i, syscall.SIGSTOP) }
 
@@ -185,7 +219,7 @@ func (c *Cluster) signal(i int, s os.Signal) error {
 func (c *Cluster) WaitReady() error {
 	for deadline := time.Now().Add(startMax); ; time.Sleep(50 * time.Millisecond) {
 		ready := 0
-		for i := range c.nodes {
+		for i := range Masters {
 			if out, err := c.ask(i, "CLUSTER", "INFO"); err == nil && strings.Contains(out, "cluster_state:ok") {
 				ready++
 			}
