@@ -119,7 +119,7 @@ func (c *Client) Watch(ctx context.Context, conversations ...parley.Conversation
 		return watchRequest(c.people.watched)
 	}
 	err = c.callAs(ctx, ask, true, func(m *wire.ServerMessage) {
-		presences = presencesOf(m.Presences)
+		presences = c.othersOf(m.Presences)
 		c.watchedAre(presences)
 	})
 	if err != nil && ctx.Err() != nil {
@@ -166,7 +166,7 @@ func (c *Client) rewatch(s *session) {
 		switch {
 		case m == nil:
 		case m.Presences != nil:
-			c.watchedAre(presencesOf(m.Presences))
+			c.watchedAre(c.othersOf(m.Presences))
 		case m.Error != nil:
 			c.log.Warn("watching was refused", "code", m.Error.Code, "message", m.Error.Message)
 			if parley.Code(m.Error.Code).Retry() {
@@ -190,6 +190,11 @@ func (c *Client) watchedAre(presences []Presence) {
 	}
 }
 
+// othersOf are presences without the user's own. c.mu is held.
+func (c *Client) othersOf(w *wire.Presences) []Presence {
+	return slices.DeleteFunc(presencesOf(w), func(p Presence) bool { return p.User == c.meta.User })
+}
+
 // unwatch forgets a conversation that is gone. c.mu is held.
 func (c *Client) unwatch(id parley.ConversationID) {
 	c.people.watched = slices.DeleteFunc(c.people.watched, func(w parley.ConversationID) bool { return w == id })
@@ -210,7 +215,7 @@ func (c *Client) hintPresences(w *wire.Presences) {
 	if len(c.people.watched) == 0 {
 		return // it crossed with the end of watching
 	}
-	for _, p := range presencesOf(w) {
+	for _, p := range c.othersOf(w) {
 		c.seen(p)
 	}
 }

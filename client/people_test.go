@@ -133,7 +133,7 @@ func TestWatchTellsWhatChanges(t *testing.T) {
 	e := s.greetSynced(77, 5, state(1, 0, 1, 0, 0, 0), state(2, 0, 1, 0, 0, 0))
 	d.untilSynced()
 	e.push(presences(&wire.Presence{User: "dan", Online: true}), typing(1, "dan", true)) // nothing is watched
-	got := d.watch(e, presences(&wire.Presence{User: "bob", Online: true}, &wire.Presence{User: "cat", LastSeen: 1_000_000}), 1)
+	got := d.watch(e, presences(&wire.Presence{User: "ann", Online: true}, &wire.Presence{User: "bob", Online: true}, &wire.Presence{User: "cat", LastSeen: 1_000_000}), 1)
 	if len(got) != 2 || got[0] != (Presence{User: "bob", Online: true}) {
 		t.Fatalf("watching told %+v", got)
 	}
@@ -143,6 +143,8 @@ func TestWatchTellsWhatChanges(t *testing.T) {
 		return x.Presence == Presence{User: "bob", LastSeen: time.Unix(9, 0).UTC()}
 	})
 
+	e.push(presences(&wire.Presence{User: "ann", LastSeen: 1})) // one's own is no news
+
 	// After a reconnection it is named again, and what changed meanwhile is told.
 	e.cut()
 	e = s.greetSynced(78, 5, state(1, 0, 1, 0, 0, 0))
@@ -151,8 +153,8 @@ func TestWatchTellsWhatChanges(t *testing.T) {
 	if n := len(d.told("cat")); n != 1 {
 		t.Errorf("told %d times of cat", n)
 	}
-	if n := len(d.told("dan")); n != 0 {
-		t.Errorf("told %d times of dan", n)
+	if n := len(d.told("dan")) + len(d.told("ann")); n != 0 {
+		t.Errorf("told %d times of dan, and of ann herself", n)
 	}
 	// Refused for now, it is named again, too.
 	e.cut()
