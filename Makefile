@@ -27,7 +27,7 @@ test: tools vet generate-check js ## pass the tests, as CI does
 	$(GO) test -count=1 -run 'Alloc|IdleSession|Newest' ./wal ./engine ./chat ./cluster ./gateway ./wire ./client ./bench # the race detector allocates
 	$(GO) test -count=1 ./internal/sim # without the race detector there is time for 200 seeds
 	cd clients/js && node scenario/run.mjs # the scenarios, which go test has played with the Go SDK
-	cd web/webtest && $(GO) test -count=1 ./... # the page, in a browser
+	$(MAKE) --no-print-directory web-check web-test
 	scripts/mutants.sh
 
 .PHONY: js
@@ -37,6 +37,25 @@ js: clients/js/node_modules/.package-lock.json ## build the SDK in TypeScript
 clients/js/node_modules/.package-lock.json: clients/js/package-lock.json
 	cd clients/js && npm ci
 	touch $@
+
+.PHONY: web
+web: web/node_modules/.package-lock.json ## bundle the messenger anew, into web/dist
+	cd web && npm run --silent build
+
+.PHONY: web-check
+web-check: web/node_modules/.package-lock.json ## fail when web/dist is not what its source gives
+	cd web && node check.mjs
+
+.PHONY: web-test
+web-test: build web/node_modules/.package-lock.json ## drive the messenger in a browser; LONG=1 for its long form
+	cd web && node --test test/*.test.mjs
+
+.PHONY: screenshots
+screenshots: build web/node_modules/.package-lock.json ## every screen, into docs/screenshots
+	cd web && node test/screenshots.mjs
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci
 
 .PHONY: scenarios
 scenarios: js ## play clients/scenarios with both SDKs, and print a table

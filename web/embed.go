@@ -1,7 +1,6 @@
-// Package web holds the page that a server shows at its root: two people can talk
-// with it as soon as a server runs. It speaks the JSON subprotocol and has no
-// build step; page/protocol.js keeps the rules of docs/PROTOCOL.md, page/app.js
-// draws. Module webtest, below, drives it in a real browser.
+// Package web holds the messenger that a server shows at its root, as bundled from
+// src; docs/WEB.md tells how it is made. It is a client like any other: all that it
+// knows of the protocol is the TypeScript client's, in clients/js.
 //
 //	http.Handle("/", http.FileServerFS(web.Files()))
 package web
@@ -11,12 +10,12 @@ import (
 	"io/fs"
 )
 
-//go:embed page
+//go:embed all:dist
 var files embed.FS
 
-// Files are those of the page.
+// Files are those of the messenger. A NAME.gz beside a file is the same, packed.
 func Files() fs.FS {
-	sub, err := fs.Sub(files, "page")
+	sub, err := fs.Sub(files, "dist")
 	if err != nil {
 		panic(err) // the folder is embedded
 	}

@@ -10,5 +10,5 @@ import (
 func Example() {
 	names, err := fs.Glob(web.Files(), "*")
 	fmt.Println(names, err)
-	// Output: [app.js index.html protocol.js style.css] <nil>
+	// Output: [assets index.html] <nil>
 }
