@@ -38,27 +38,54 @@ func write(g *protogen.GeneratedFile, f *protogen.File) {
 	for _, m := range messages {
 		writeMessage(g, m)
 	}
-	g.P("/** The messages, by name. */")
-	g.P("export interface Messages {")
+	t := tables{enums: make(map[protoreflect.FullName]int), messages: make(map[protoreflect.FullName]int)}
+	g.P("/** The values of each enum by number, as JSON names them. */")
+	g.P("export const enums: readonly string[] = [")
+	for i, e := range enums {
+		t.enums[e.Desc.FullName()] = i
+		g.P("  ", quote(values(e)), ", // ", i, " ", name(e.Desc))
+	}
+	g.P("];")
+	for i, e := range enums {
+		g.P("export const ", strings.ToUpper(name(e.Desc)), " = ", i, ";")
+	}
+	g.P()
+	inner := make(map[protoreflect.FullName]bool) // messages that stand in others
+	for i, m := range messages {
+		t.messages[m.Desc.FullName()] = i
+		for _, f := range m.Fields {
+			if f.Message != nil {
+				inner[f.Message.Desc.FullName()] = true
+			}
+		}
+	}
+	g.P("/** The fields of each message; see codec.ts. */")
+	g.P("export const messages: readonly string[] = [")
+	for i, m := range messages {
+		g.P("  ", quote(t.fields(m)), ", // ", i, " ", name(m.Desc))
+	}
+	g.P("];")
+	g.P()
+	g.P("/** The messages that stand in no other, by their place above. */")
+	g.P("export const roots = {")
+	for i, m := range messages {
+		if !inner[m.Desc.FullName()] {
+			g.P("  ", name(m.Desc), ": ", i, ",")
+		}
+	}
+	g.P("} as const;")
+	g.P()
+	g.P("export interface Roots {")
 	for _, m := range messages {
-		g.P("  ", name(m.Desc), ": ", name(m.Desc), ";")
+		if !inner[m.Desc.FullName()] {
+			g.P("  ", name(m.Desc), ": ", name(m.Desc), ";")
+		}
 	}
 	g.P("}")
-	g.P()
-	g.P("/** The values of each enum by number, as JSON names them. */")
-	g.P("export const enums: Readonly<Record<string, string>> = {")
-	for _, e := range enums {
-		g.P("  ", name(e.Desc), ": ", quote(values(e)), ",")
-	}
-	g.P("};")
-	g.P()
-	g.P("/** The fields of each message: number, name, and type; see codec.ts. */")
-	g.P("export const messages: Readonly<Record<keyof Messages, string>> = {")
-	for _, m := range messages {
-		g.P("  ", name(m.Desc), ": ", quote(table(m)), ",")
-	}
-	g.P("};")
 }
+
+// tables are the places of enums and messages in what is written.
+type tables struct{ enums, messages map[protoreflect.FullName]int }
 
 // collect finds all enums and messages, those inside of others too.
 func collect(f *protogen.File) (enums []*protogen.Enum, messages []*protogen.Message) {
@@ -128,39 +155,45 @@ func typeOf(f *protogen.Field) string {
 	return t
 }
 
-// table writes the fields of a message as "number name type" with a comma
-// between. A type is a letter, or the name of a message or of an enum; "*" before
+// fields writes the fields of a message as "name type" with a comma between, and
+// the number in front where it is not that of the field before and one more. A
+// type is a letter, or "m" or "e" and the place of the message or enum; "*" before
 // it says repeated, "?" says that being absent differs from the default.
-func table(m *protogen.Message) string {
-	var fields []string
+func (t tables) fields(m *protogen.Message) string {
+	var all []string
+	expected := protoreflect.FieldNumber(1)
 	for _, f := range m.Fields {
-		t := ""
+		field := f.Desc.JSONName() + " "
+		if f.Desc.Number() != expected {
+			field = fmt.Sprint(f.Desc.Number(), " ", field)
+		}
+		expected = f.Desc.Number() + 1
+		if f.Desc.IsList() {
+			field += "*"
+		} else if f.Desc.HasPresence() {
+			field += "?"
+		}
 		switch f.Desc.Kind() {
 		case protoreflect.BoolKind:
-			t = "b"
+			field += "b"
 		case protoreflect.StringKind:
-			t = "s"
+			field += "s"
 		case protoreflect.BytesKind:
-			t = "y"
+			field += "y"
 		case protoreflect.Fixed64Kind:
-			t = "f"
+			field += "f"
 		case protoreflect.Uint32Kind:
-			t = "u"
+			field += "u"
 		case protoreflect.Uint64Kind, protoreflect.Int64Kind:
-			t = "l"
+			field += "l"
 		case protoreflect.EnumKind:
-			t = name(f.Enum.Desc)
+			field += fmt.Sprint("e", t.enums[f.Enum.Desc.FullName()])
 		default:
-			t = name(f.Message.Desc)
+			field += fmt.Sprint("m", t.messages[f.Message.Desc.FullName()])
 		}
-		if f.Desc.IsList() {
-			t = "*" + t
-		} else if f.Desc.HasPresence() {
-			t = "?" + t
-		}
-		fields = append(fields, fmt.Sprintf("%d %s %s", f.Desc.Number(), f.Desc.JSONName(), t))
+		all = append(all, field)
 	}
-	return strings.Join(fields, ",")
+	return strings.Join(all, ",")
 }
 
 // values are the names of an enum's values, in the place of their number.

@@ -1,7 +1,7 @@
 import type { AnyEvent, Audience, Body, ClientApi, Connection, Conversation, ConversationId, Device, DeviceId, Draft, EventName, Events, Held, HistoryQuery, Member, Options, Page, Presence, Profile, Range, Role, UserId } from "./api.js";
 import type { CoreOptions, Patch } from "./core/core.js";
 import { Emitter } from "./emitter.js";
-import { ParleyError } from "./errors.js";
+import { closedError, erasedError, ParleyError } from "./errors.js";
 import { IndexedDBStore } from "./indexeddb-store.js";
 import { MemoryStore } from "./memory-store.js";
 import { Mirror } from "./mirror.js";
@@ -17,10 +17,10 @@ const tokenFresh = 30_000;
 
 /** One user's device; see docs/CLIENT-JS.md. */
 export class Client implements ClientApi {
-  private readonly mirror = new Mirror();
-  private readonly emitter = new Emitter();
-  private link!: Link;
-  private unlisten: () => void = () => {};
+  readonly #mirror = new Mirror();
+  readonly #emitter = new Emitter();
+  #link!: Link;
+  #unlisten: () => void = () => {};
 
   private constructor() {}
 
@@ -31,219 +31,219 @@ export class Client implements ClientApi {
     const core = coreOptions(options, reuse(token, options.token));
     const c = new Client();
     const told = {
-      replace: (p: Patch) => c.emitter.emit(c.mirror.replace(p)),
+      replace: (p: Patch) => c.#emitter.emit(c.#mirror.replace(p)),
       apply: (p: Patch) => {
-        c.emitter.emit(c.mirror.apply(p));
-        if (p.connection?.status === "stopped") c.emitter.end();
+        c.#emitter.emit(c.#mirror.apply(p));
+        if (p.connection?.status === "stopped") c.#emitter.end();
       },
-      events: (...events: AnyEvent[]) => c.emitter.emit(events),
+      events: (...events: AnyEvent[]) => c.#emitter.emit(events),
     };
     if (options.store === undefined && canShare()) {
       const name = `parley ${new URL(core.url).host} ${user}`;
-      c.link = await Tabs.open(core, name, user, () => new IndexedDBStore(name), told);
+      c.#link = await Tabs.open(core, name, user, () => new IndexedDBStore(name), told);
     } else {
-      c.link = await Alone.open(core, options.store ?? new MemoryStore(), user, told);
+      c.#link = await Alone.open(core, options.store ?? new MemoryStore(), user, told);
     }
-    c.listen();
+    c.#listen();
     return c;
   }
 
   /** Tries at once when the browser has a network again, or is looked at. */
-  private listen(): void {
+  #listen(): void {
     if (typeof addEventListener !== "function" || typeof document === "undefined") return;
     const nudge = () => this.reconnect();
     const shown = () => document.visibilityState === "visible" && nudge();
     addEventListener("online", nudge);
     document.addEventListener("visibilitychange", shown);
-    this.unlisten = () => {
+    this.#unlisten = () => {
       removeEventListener("online", nudge);
       document.removeEventListener("visibilitychange", shown);
     };
   }
 
   get user(): UserId {
-    return this.mirror.user;
+    return this.#mirror.user;
   }
 
   get device(): DeviceId {
-    return this.mirror.device;
+    return this.#mirror.device;
   }
 
   get connection(): Connection {
-    return this.mirror.connection;
+    return this.#mirror.connection;
   }
 
   get bodyMax(): number {
-    return this.mirror.bodyMax;
+    return this.#mirror.bodyMax;
   }
 
   get leader(): boolean {
-    return this.link.leader;
+    return this.#link.leader;
   }
 
   get durable(): boolean {
-    return this.link.durable;
+    return this.#link.durable;
   }
 
   conversations(): readonly Conversation[] {
-    return this.mirror.conversations();
+    return this.#mirror.conversations();
   }
 
   conversation(id: ConversationId): Conversation | undefined {
-    return this.mirror.conversation(id);
+    return this.#mirror.conversation(id);
   }
 
   previews(ids: readonly ConversationId[]): void {
-    this.link.call("previews", ids).catch(() => {});
+    this.#link.call("previews", ids).catch(() => {});
   }
 
   async send(id: ConversationId, body: Body): Promise<Draft> {
     check(id);
     const draft = randomHex(16);
-    if (typeof body === "string") return this.link.call("send", draft, id, wire.KIND_TEXT, wellFormed(body), undefined);
-    return this.link.call("send", draft, id, kindNumber(body.kind), undefined, body.data.slice());
+    if (typeof body === "string") return this.#link.call("send", draft, id, wire.KIND_TEXT, wellFormed(body), undefined);
+    return this.#link.call("send", draft, id, kindNumber(body.kind), undefined, body.data.slice());
   }
 
   drafts(id: ConversationId): readonly Draft[] {
-    return this.mirror.drafts(id);
+    return this.#mirror.drafts(id);
   }
 
   async resend(draft: Draft | string): Promise<Draft> {
-    return this.link.call("resend", idOf(draft), randomHex(16));
+    return this.#link.call("resend", idOf(draft), randomHex(16));
   }
 
   async discard(draft: Draft | string): Promise<void> {
-    return this.link.call("discard", idOf(draft));
+    return this.#link.call("discard", idOf(draft));
   }
 
   async messages(id: ConversationId, range: Partial<Range> = {}): Promise<Held> {
-    return this.link.call("messages", id, range.from ?? 1, range.to ?? Infinity);
+    return this.#link.call("messages", id, range.from ?? 1, range.to ?? Infinity);
   }
 
   async history(id: ConversationId, query: HistoryQuery = {}): Promise<Page> {
-    return this.link.call("history", id, query);
+    return this.#link.call("history", id, query);
   }
 
   async markRead(id: ConversationId, seq = Infinity): Promise<void> {
-    return this.link.call("markRead", id, seq);
+    return this.#link.call("markRead", id, seq);
   }
 
   async mute(id: ConversationId, until: Date | null): Promise<void> {
     check(id);
-    return this.link.call("mute", id, until === null ? 0 : Math.max(until.getTime(), 0) * 1000);
+    return this.#link.call("mute", id, until === null ? 0 : Math.max(until.getTime(), 0) * 1000);
   }
 
   async markUnread(id: ConversationId, unread: boolean): Promise<void> {
     check(id);
-    return this.link.call("markUnread", id, unread);
+    return this.#link.call("markUnread", id, unread);
   }
 
   async createDirect(user: UserId): Promise<Conversation> {
-    return this.made(await this.link.call("createDirect", user));
+    return this.#made(await this.#link.call("createDirect", user));
   }
 
   async createGroup(title: string, users: readonly UserId[]): Promise<Conversation> {
-    return this.made(await this.link.call("createGroup", wellFormed(title), [...users]));
+    return this.#made(await this.#link.call("createGroup", wellFormed(title), [...users]));
   }
 
-  private made(id: ConversationId): Conversation {
-    const v = this.mirror.conversation(id);
+  #made(id: ConversationId): Conversation {
+    const v = this.#mirror.conversation(id);
     if (v === undefined) throw new ParleyError("unknown", `conversation ${id}`);
     return v;
   }
 
   async rename(id: ConversationId, title: string): Promise<void> {
     check(id);
-    return this.link.call("rename", id, wellFormed(title));
+    return this.#link.call("rename", id, wellFormed(title));
   }
 
   async addMembers(id: ConversationId, users: readonly UserId[]): Promise<void> {
     check(id);
-    return this.link.call("changeMembers", id, [...users], []);
+    return this.#link.call("changeMembers", id, [...users], []);
   }
 
   async removeMembers(id: ConversationId, users: readonly UserId[]): Promise<void> {
     check(id);
-    return this.link.call("changeMembers", id, [], [...users]);
+    return this.#link.call("changeMembers", id, [], [...users]);
   }
 
   async leave(id: ConversationId): Promise<void> {
     check(id);
-    return this.link.call("leave", id);
+    return this.#link.call("leave", id);
   }
 
   async setRole(id: ConversationId, user: UserId, role: Exclude<Role, "none">): Promise<void> {
     check(id);
-    return this.link.call("setRole", id, user, role);
+    return this.#link.call("setRole", id, user, role);
   }
 
   async members(id: ConversationId): Promise<readonly Member[]> {
     check(id);
-    return this.link.call("members", id);
+    return this.#link.call("members", id);
   }
 
   async presence(users: readonly UserId[]): Promise<readonly Presence[]> {
-    return this.link.call("presence", [...users]);
+    return this.#link.call("presence", [...users]);
   }
 
   watch(ids: readonly ConversationId[]): void {
     ids.forEach(check);
-    this.link.watch([...ids]);
+    this.#link.watch([...ids]);
   }
 
   typing(id: ConversationId, active: boolean): void {
     check(id);
-    this.link.call("typing", id, active).catch(() => {});
+    this.#link.call("typing", id, active).catch(() => {});
   }
 
   async devices(): Promise<readonly Device[]> {
-    return this.link.call("devices");
+    return this.#link.call("devices");
   }
 
   async revoke(device: DeviceId): Promise<void> {
-    return this.link.call("revoke", device);
+    return this.#link.call("revoke", device);
   }
 
   async profiles(users: readonly UserId[]): Promise<readonly Profile[]> {
-    return this.link.call("profiles", [...users]);
+    return this.#link.call("profiles", [...users]);
   }
 
   async setProfile(change: { readonly name?: string; readonly picture?: string; readonly lastSeenTo?: Audience }): Promise<Profile> {
     const { name, picture, ...rest } = change;
-    return this.link.call("setProfile", {
+    return this.#link.call("setProfile", {
       ...rest, ...(name !== undefined && { name: wellFormed(name) }), ...(picture !== undefined && { picture: wellFormed(picture) }),
     });
   }
 
   on<N extends EventName>(name: N, listener: (event: Events[N]) => void): () => void {
-    return this.emitter.on(name, listener);
+    return this.#emitter.on(name, listener);
   }
 
   events(): AsyncIterableIterator<AnyEvent> {
-    return this.emitter.stream();
+    return this.#emitter.stream();
   }
 
   reconnect(): void {
-    this.link.call("nudge").catch(() => {});
+    this.#link.call("nudge").catch(() => {});
   }
 
   async close(): Promise<void> {
-    this.unlisten();
-    await this.link.close();
-    this.closed(new ParleyError("closed", "the client was closed"));
+    this.#unlisten();
+    await this.#link.close();
+    this.#closed(closedError());
   }
 
   async erase(): Promise<void> {
-    this.unlisten();
-    await this.link.erase();
-    this.closed(new ParleyError("erased", "the store was erased"));
+    this.#unlisten();
+    await this.#link.erase();
+    this.#closed(erasedError());
   }
 
-  private closed(e: ParleyError): void {
-    if (this.mirror.connection.status !== "stopped") {
-      this.emitter.emit(this.mirror.apply({ connection: { status: "stopped", error: e.toFailure() } }));
+  #closed(e: ParleyError): void {
+    if (this.#mirror.connection.status !== "stopped") {
+      this.#emitter.emit(this.#mirror.apply({ connection: { status: "stopped", error: e.toFailure() } }));
     }
-    this.emitter.end();
+    this.#emitter.end();
   }
 }
 

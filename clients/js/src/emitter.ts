@@ -7,35 +7,35 @@ const mergedMax = 1_000;
 
 /** Tells events to whoever listens. */
 export class Emitter {
-  private readonly listeners = new Map<EventName, Set<Listener>>();
-  private readonly streams = new Set<Stream>();
-  private queue: AnyEvent[] = [];
+  readonly #listeners = new Map<EventName, Set<Listener>>();
+  readonly #streams = new Set<Stream>();
+  #queue: AnyEvent[] = [];
 
   on<N extends EventName>(name: N, listener: (event: Events[N]) => void): () => void {
     const own: Listener = (e) => listener(e as Events[N]); // one that is added twice is called twice
-    let all = this.listeners.get(name);
-    if (all === undefined) this.listeners.set(name, (all = new Set()));
+    let all = this.#listeners.get(name);
+    if (all === undefined) this.#listeners.set(name, (all = new Set()));
     all.add(own);
     return () => void all.delete(own);
   }
 
   stream(): AsyncIterableIterator<AnyEvent> {
-    const s = new Stream(() => this.streams.delete(s));
-    this.streams.add(s);
+    const s = new Stream(() => this.#streams.delete(s));
+    this.#streams.add(s);
     return s;
   }
 
   /** Tells events in their order, but not before the caller is done. */
   emit(events: readonly AnyEvent[]): void {
     if (events.length === 0) return;
-    if (this.queue.length === 0) queueMicrotask(() => this.flush());
-    this.queue.push(...events);
+    if (this.#queue.length === 0) queueMicrotask(() => this.#flush());
+    this.#queue.push(...events);
   }
 
-  private flush(): void {
-    for (const e of this.queue.splice(0)) {
-      for (const s of this.streams) s.put(e);
-      for (const listener of this.listeners.get(e.type) ?? []) {
+  #flush(): void {
+    for (const e of this.#queue.splice(0)) {
+      for (const s of this.#streams) s.put(e);
+      for (const listener of this.#listeners.get(e.type) ?? []) {
         try {
           listener(e);
         } catch (error) {
@@ -50,8 +50,8 @@ export class Emitter {
   /** Ends the streams once they have given what waits. */
   end(): void {
     queueMicrotask(() => {
-      this.flush();
-      for (const s of this.streams) s.end();
+      this.#flush();
+      for (const s of this.#streams) s.end();
     });
   }
 }
@@ -59,41 +59,45 @@ export class Emitter {
 /** Events for one consumer, which takes them at its own pace. Those of one thing merge,
  * so what waits is bounded by what there is to tell of. */
 class Stream implements AsyncIterableIterator<AnyEvent> {
-  private readonly waiting = new Map<string, AnyEvent>();
-  private readonly takers: ((r: IteratorResult<AnyEvent>) => void)[] = [];
-  private ended = false;
+  readonly #waiting = new Map<string, AnyEvent>();
+  readonly #takers: ((r: IteratorResult<AnyEvent>) => void)[] = [];
+  #ended = false;
 
-  constructor(private readonly stop: () => void) {}
+  readonly #stop: () => void;
+
+  constructor(stop: () => void) {
+    this.#stop = stop;
+  }
 
   put(e: AnyEvent): void {
-    const taker = this.takers.shift();
+    const taker = this.#takers.shift();
     if (taker !== undefined) {
       taker({ value: e, done: false });
       return;
     }
     const key = keyOf(e);
-    const was = this.waiting.get(key);
-    this.waiting.set(key, was?.type === "messages" && e.type === "messages" ? merged(was, e) : e);
+    const was = this.#waiting.get(key);
+    this.#waiting.set(key, was?.type === "messages" && e.type === "messages" ? merged(was, e) : e);
   }
 
   end(): void {
-    this.ended = true;
-    for (const taker of this.takers.splice(0)) taker({ value: undefined, done: true });
+    this.#ended = true;
+    for (const taker of this.#takers.splice(0)) taker({ value: undefined, done: true });
   }
 
   next(): Promise<IteratorResult<AnyEvent>> {
-    const first = this.waiting.entries().next();
+    const first = this.#waiting.entries().next();
     if (!first.done) {
-      this.waiting.delete(first.value[0]);
+      this.#waiting.delete(first.value[0]);
       return Promise.resolve({ value: first.value[1], done: false });
     }
-    if (this.ended) return Promise.resolve({ value: undefined, done: true });
-    return new Promise((resolve) => this.takers.push(resolve));
+    if (this.#ended) return Promise.resolve({ value: undefined, done: true });
+    return new Promise((resolve) => this.#takers.push(resolve));
   }
 
   return(): Promise<IteratorResult<AnyEvent>> {
-    this.stop();
-    this.waiting.clear();
+    this.#stop();
+    this.#waiting.clear();
     this.end();
     return Promise.resolve({ value: undefined, done: true });
   }
@@ -105,17 +109,9 @@ class Stream implements AsyncIterableIterator<AnyEvent> {
 
 /** What an event is about: a newer one of the same takes its place. */
 function keyOf(e: AnyEvent): string {
-  switch (e.type) {
-    case "conversation":
-    case "messages":
-    case "gone":
-    case "restored": return `${e.type} ${e.id}`;
-    case "draft": return `draft ${e.draft.id}`;
-    case "presence": return `presence ${e.presence.user}`;
-    case "profile": return `profile ${e.profile.user}`;
-    case "typing": return `typing ${e.id} ${e.user}`;
-    default: return e.type;
-  }
+  const id = "draft" in e ? e.draft.id : "id" in e ? e.id : "";
+  const user = "presence" in e ? e.presence.user : "profile" in e ? e.profile.user : "user" in e ? e.user : "";
+  return `${e.type} ${id} ${user}`;
 }
 
 function merged(a: Events["messages"], b: Events["messages"]): Events["messages"] {

@@ -26,7 +26,7 @@ export class StoreError extends ParleyError {
    * has in memory may be written anew.
    */
   constructor(
-    code: "store_full" | "store_broken" | "other_user" | "erased" | "replaced",
+    override readonly code: "store_full" | "store_broken" | "other_user" | "erased" | "replaced",
     message: string,
     cause?: unknown,
     readonly lost = false,
@@ -34,3 +34,6 @@ export class StoreError extends ParleyError {
     super(code, message, cause === undefined ? undefined : { cause });
   }
 }
+
+export const closedError = (): ParleyError => new ParleyError("closed", "the client was closed");
+export const erasedError = (): StoreError => new StoreError("erased", "the store was erased");

@@ -16,18 +16,23 @@ const all = ["meta", "conversations", "lanes", "drafts", "messages"];
 
 /** Keeps everything in a database of the browser; see docs/CLIENT-JS.md. */
 export class IndexedDBStore implements Store {
-  private db: IDBDatabase | undefined;
-  private epoch = 0;
+  #db: IDBDatabase | undefined;
+  #epoch = 0;
 
-  constructor(private readonly name: string) {}
+  readonly #name: string;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
 
   async load(): Promise<Saved> {
-    const tx = (await this.open()).transaction(all, "readwrite", { durability: "strict" });
+    await this.#open();
+    const tx = await this.#begin("readwrite");
     const meta = tx.objectStore("meta");
     const epoch = meta.get("epoch") as IDBRequest<number | undefined>;
     epoch.onsuccess = () => {
-      this.epoch = (epoch.result ?? 0) + 1;
-      meta.put(this.epoch, "epoch");
+      this.#epoch = (epoch.result ?? 0) + 1;
+      meta.put(this.#epoch, "epoch");
     };
     const found = meta.get("meta") as IDBRequest<MetaRecord | undefined>;
     const conversations = tx.objectStore("conversations").getAll() as IDBRequest<ConversationRecord[]>;
@@ -38,18 +43,11 @@ export class IndexedDBStore implements Store {
   }
 
   async apply(c: Changes): Promise<void> {
-    // A connection that the browser has closed is opened anew, once.
-    const db = this.db ?? await this.open();
-    let tx: IDBTransaction;
-    try {
-      tx = db.transaction(all, "readwrite", { durability: "strict" });
-    } catch {
-      tx = (await this.open()).transaction(all, "readwrite", { durability: "strict" });
-    }
+    const tx = await this.#begin("readwrite");
     let refused: StoreError | undefined;
     const epoch = tx.objectStore("meta").get("epoch") as IDBRequest<number | undefined>;
     epoch.onsuccess = () => {
-      if (epoch.result === this.epoch) {
+      if (epoch.result === this.#epoch) {
         try {
           write(tx, c);
         } catch (e) {
@@ -61,7 +59,7 @@ export class IndexedDBStore implements Store {
       refused = epoch.result === undefined
         ? new StoreError("store_broken", "the database was emptied", undefined, true)
         : new StoreError("replaced", "another tab leads");
-      if (epoch.result === undefined) tx.objectStore("meta").put(this.epoch, "epoch");
+      if (epoch.result === undefined) tx.objectStore("meta").put(this.#epoch, "epoch");
       else tx.abort();
     };
     try {
@@ -73,35 +71,40 @@ export class IndexedDBStore implements Store {
   }
 
   async messages(conversation: string, from: number, to: number, max: number): Promise<MessageRecord[]> {
-    let tx: IDBTransaction;
-    try {
-      tx = (this.db ?? await this.open()).transaction("messages");
-    } catch {
-      tx = (await this.open()).transaction("messages");
-    }
+    const tx = await this.#begin("readonly");
     const found = tx.objectStore("messages").getAll(stretch(conversation, from, to), max) as IDBRequest<MessageRecord[]>;
     await committed(tx);
     return found.result;
   }
 
   async close(): Promise<void> {
-    this.db?.close();
-    this.db = undefined;
+    this.#db?.close();
+    this.#db = undefined;
   }
 
   async erase(): Promise<void> {
     await this.close();
     await new Promise<void>((resolve, reject) => {
-      const r = indexedDB.deleteDatabase(this.name);
+      const r = indexedDB.deleteDatabase(this.#name);
       r.onsuccess = () => resolve();
       r.onerror = () => reject(failed(r.error));
     });
   }
 
-  private async open(): Promise<IDBDatabase> {
+  /** Begins a transaction. A connection that the browser has closed is opened anew, once. */
+  async #begin(mode: IDBTransactionMode): Promise<IDBTransaction> {
+    const begin = (db: IDBDatabase) => db.transaction(all, mode, { durability: "strict" });
+    try {
+      return begin(this.#db!);
+    } catch {
+      return begin(await this.#open());
+    }
+  }
+
+  async #open(): Promise<IDBDatabase> {
     await this.close();
     const db = await new Promise<IDBDatabase>((resolve, reject) => {
-      const r = indexedDB.open(this.name, version);
+      const r = indexedDB.open(this.#name, version);
       r.onupgradeneeded = () => {
         r.result.createObjectStore("meta");
         r.result.createObjectStore("conversations", { keyPath: "id" });
@@ -114,11 +117,11 @@ export class IndexedDBStore implements Store {
     });
     const gone = () => {
       db.close();
-      if (this.db === db) this.db = undefined;
+      if (this.#db === db) this.#db = undefined;
     };
     db.onversionchange = gone; // somebody deletes it, or a newer version wants it
     db.onclose = gone;
-    return (this.db = db);
+    return (this.#db = db);
   }
 }
 

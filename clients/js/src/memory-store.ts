@@ -5,44 +5,44 @@ import type { Changes, ConversationRecord, DraftRecord, LaneRecord, MessageRecor
  * leaves it as it is, for the next one.
  */
 export class MemoryStore implements Store {
-  private meta: MetaRecord | undefined;
-  private readonly conversations = new Map<string, ConversationRecord>();
-  private readonly lanes = new Map<string, LaneRecord>();
-  private readonly drafts = new Map<string, DraftRecord>();
-  private readonly held = new Map<string, Map<number, MessageRecord>>();
+  #meta: MetaRecord | undefined;
+  readonly #conversations = new Map<string, ConversationRecord>();
+  readonly #lanes = new Map<string, LaneRecord>();
+  readonly #drafts = new Map<string, DraftRecord>();
+  readonly #held = new Map<string, Map<number, MessageRecord>>();
 
   async load(): Promise<Saved> {
     return structuredClone({
-      meta: this.meta,
-      conversations: [...this.conversations.values()],
-      lanes: [...this.lanes.values()],
-      drafts: [...this.drafts.values()],
+      meta: this.#meta,
+      conversations: [...this.#conversations.values()],
+      lanes: [...this.#lanes.values()],
+      drafts: [...this.#drafts.values()],
     });
   }
 
   async apply(c: Changes): Promise<void> {
-    if (c.meta !== undefined) this.meta = c.meta;
+    if (c.meta !== undefined) this.#meta = c.meta;
     for (const id of c.gone) {
-      this.conversations.delete(id);
-      this.held.delete(id);
+      this.#conversations.delete(id);
+      this.#held.delete(id);
     }
-    for (const v of c.conversations) this.conversations.set(v.id, v);
-    for (const l of c.lanes) this.lanes.set(l.conversation, l);
-    for (const d of c.drafts) this.drafts.set(d.id, d);
-    for (const id of c.dropped) this.drafts.delete(id);
+    for (const v of c.conversations) this.#conversations.set(v.id, v);
+    for (const l of c.lanes) this.#lanes.set(l.conversation, l);
+    for (const d of c.drafts) this.#drafts.set(d.id, d);
+    for (const id of c.dropped) this.#drafts.delete(id);
     for (const cut of c.cut) {
-      const held = this.held.get(cut.conversation);
+      const held = this.#held.get(cut.conversation);
       for (const seq of held?.keys() ?? []) if (seq >= cut.from && seq <= cut.to) held?.delete(seq);
     }
     for (const m of c.messages) {
-      let held = this.held.get(m.conversation);
-      if (held === undefined) this.held.set(m.conversation, (held = new Map()));
+      let held = this.#held.get(m.conversation);
+      if (held === undefined) this.#held.set(m.conversation, (held = new Map()));
       held.set(m.seq, m);
     }
   }
 
   async messages(conversation: string, from: number, to: number, max: number): Promise<MessageRecord[]> {
-    const held = this.held.get(conversation);
+    const held = this.#held.get(conversation);
     const found: MessageRecord[] = [];
     if (held === undefined) return found;
     if (to - from > held.size) {
@@ -59,7 +59,7 @@ export class MemoryStore implements Store {
   async close(): Promise<void> {}
 
   async erase(): Promise<void> {
-    this.meta = undefined;
-    for (const map of [this.conversations, this.lanes, this.drafts, this.held]) map.clear();
+    this.#meta = undefined;
+    for (const map of [this.#conversations, this.#lanes, this.#drafts, this.#held]) map.clear();
   }
 }

@@ -19,24 +19,24 @@ export class Mirror {
   device = "";
   bodyMax = bodyMaxDefault;
   connection: Connection = { status: "offline" };
-  private list: readonly ConversationView[] = [];
-  private readonly byId = new Map<string, ConversationView>();
-  private readonly lanes = new Map<string, Map<string, Placed>>();
-  private readonly draftLists = new Map<string, readonly Draft[]>();
+  #list: readonly ConversationView[] = [];
+  readonly #byId = new Map<string, ConversationView>();
+  readonly #lanes = new Map<string, Map<string, Placed>>();
+  readonly #draftLists = new Map<string, readonly Draft[]>();
 
   conversations(): readonly Conversation[] {
-    return this.list;
+    return this.#list;
   }
 
   conversation(id: string): Conversation | undefined {
-    return this.byId.get(id);
+    return this.#byId.get(id);
   }
 
   drafts(id: string): readonly Draft[] {
-    let list = this.draftLists.get(id);
+    let list = this.#draftLists.get(id);
     if (list === undefined) {
-      const lane = [...(this.lanes.get(id)?.values() ?? [])].sort((a, b) => a.order - b.order);
-      this.draftLists.set(id, (list = Object.freeze(lane.map((p) => p.draft))));
+      const lane = [...(this.#lanes.get(id)?.values() ?? [])].sort((a, b) => a.order - b.order);
+      this.#draftLists.set(id, (list = Object.freeze(lane.map((p) => p.draft))));
     }
     return list;
   }
@@ -45,13 +45,13 @@ export class Mirror {
   replace(p: Patch): AnyEvent[] {
     const there = new Set(p.conversations?.map((c) => c.id));
     const drafts = new Set(p.drafts?.map((d) => d.draft.id));
-    const discarded = [...this.lanes.values()].flatMap((lane) => [...lane.values()].map((d) => d.draft)).filter((d) => !drafts.has(d.id));
+    const discarded = [...this.#lanes.values()].flatMap((lane) => [...lane.values()].map((d) => d.draft)).filter((d) => !drafts.has(d.id));
     // What the last leader stored and told nobody is named, for the app to read.
     const missed = (p.conversations ?? []).flatMap((c): AnyEvent[] => {
-      const told = (this.byId.get(c.id) as unknown as ConversationData | undefined)?.told;
+      const told = (this.#byId.get(c.id) as unknown as ConversationData | undefined)?.told;
       return told === undefined || c.told <= told ? [] : [{ type: "messages", id: c.id, items: [], hole: { from: told + 1, to: c.told } }];
     });
-    const events = this.apply({ ...p, gone: [...this.byId.keys()].filter((id) => !there.has(id)), settled: discarded });
+    const events = this.apply({ ...p, gone: [...this.#byId.keys()].filter((id) => !there.has(id)), settled: discarded });
     return [...events, ...missed];
   }
 
@@ -65,25 +65,25 @@ export class Mirror {
       this.connection = p.connection;
       events.push({ type: "connection", connection: p.connection });
     }
-    this.placeDrafts(p, events);
-    this.placeConversations(p, events);
+    this.#placeDrafts(p, events);
+    this.#placeConversations(p, events);
     for (const id of p.gone ?? []) events.push({ type: "gone", id });
     events.push(...(p.events ?? []));
     return events;
   }
 
-  private placeConversations(p: Patch, events: AnyEvent[]): void {
+  #placeConversations(p: Patch, events: AnyEvent[]): void {
     const changed = (p.conversations ?? []).filter((data) => {
-      const was = this.byId.get(data.id);
+      const was = this.#byId.get(data.id);
       return was === undefined || !sameData(was as unknown as ConversationData, data);
     });
     if (changed.length === 0 && !p.gone?.length) return;
-    const list = this.list.slice();
+    const list = this.#list.slice();
     const remove = (id: string) => {
-      const was = this.byId.get(id);
+      const was = this.#byId.get(id);
       if (was === undefined) return;
       list.splice(place(list, was), 1);
-      this.byId.delete(id);
+      this.#byId.delete(id);
     };
     for (const id of p.gone ?? []) remove(id);
     const many = changed.length > manyChanges;
@@ -93,34 +93,34 @@ export class Mirror {
         remove(data.id);
         list.splice(place(list, view), 0, view);
       }
-      this.byId.set(data.id, view);
+      this.#byId.set(data.id, view);
       events.push({ type: "conversation", id: data.id });
     }
-    this.list = Object.freeze(many ? [...this.byId.values()].sort(compare) : list);
+    this.#list = Object.freeze(many ? [...this.#byId.values()].sort(compare) : list);
   }
 
-  private placeDrafts(p: Patch, events: AnyEvent[]): void {
+  #placeDrafts(p: Patch, events: AnyEvent[]): void {
     for (const { order, draft } of p.drafts ?? []) {
-      let lane = this.lanes.get(draft.conversation);
-      if (lane === undefined) this.lanes.set(draft.conversation, (lane = new Map()));
+      let lane = this.#lanes.get(draft.conversation);
+      if (lane === undefined) this.#lanes.set(draft.conversation, (lane = new Map()));
       const was = lane.get(draft.id)?.draft;
       lane.set(draft.id, { order, draft });
-      this.draftLists.delete(draft.conversation);
+      this.#draftLists.delete(draft.conversation);
       if (was === undefined || was.status !== draft.status || draft.status === "failed") {
         events.push({ type: "draft", id: draft.conversation, draft, discarded: false });
       }
     }
-    for (const draft of p.settled ?? []) this.removeDraft(draft);
+    for (const draft of p.settled ?? []) this.#removeDraft(draft);
     for (const draft of p.discarded ?? []) {
-      if (this.removeDraft(draft)) events.push({ type: "draft", id: draft.conversation, draft, discarded: true });
+      if (this.#removeDraft(draft)) events.push({ type: "draft", id: draft.conversation, draft, discarded: true });
     }
   }
 
-  private removeDraft(draft: Draft): boolean {
-    const lane = this.lanes.get(draft.conversation);
+  #removeDraft(draft: Draft): boolean {
+    const lane = this.#lanes.get(draft.conversation);
     if (lane?.delete(draft.id) !== true) return false;
-    this.draftLists.delete(draft.conversation);
-    if (lane.size === 0) this.lanes.delete(draft.conversation);
+    this.#draftLists.delete(draft.conversation);
+    if (lane.size === 0) this.#lanes.delete(draft.conversation);
     return true;
   }
 }

@@ -96,8 +96,10 @@ export interface DraftRecord {
   data?: Uint8Array | undefined;
   status: "queued" | "sent" | "failed";
   seq: number;
-  /** Of a failed one: the server's code and its explanation; 0 for one that a restore took. */
+  /** Of a failed one: the server's code, its name, and an explanation; 0 for one that a
+   * restore took. */
   code: number;
+  name: string;
   reason: string;
   /** Milliseconds since 1970, by this device's clock: for showing only. */
   readonly createdAt: number;

@@ -1,8 +1,8 @@
-import type { AnyEvent, Failure, FailureCode } from "./api.js";
+import type { AnyEvent, Failure } from "./api.js";
 import { once, type CallName, type Calls } from "./core/calls.js";
 import { now } from "./core/clock.js";
 import { Core, type CoreOptions, type Patch } from "./core/core.js";
-import { ParleyError, StoreError } from "./errors.js";
+import { closedError, erasedError, ParleyError, StoreError } from "./errors.js";
 import { MemoryStore } from "./memory-store.js";
 import type { Store } from "./store.js";
 import { randomHex } from "./wire/bytes.js";
@@ -60,7 +60,11 @@ export interface Link {
 /** A device of this tab alone. */
 export class Alone implements Link {
   readonly leader = true;
-  private constructor(private readonly core: Core, readonly durable: boolean) {}
+  readonly #core: Core;
+
+  private constructor(core: Core, readonly durable: boolean) {
+    this.#core = core;
+  }
 
   static async open(o: CoreOptions, store: Store, user: string, told: Told): Promise<Alone> {
     const core = await Core.load(o, store, user, (p) => told.apply(p));
@@ -70,21 +74,21 @@ export class Alone implements Link {
   }
 
   async call<N extends CallName>(name: N, ...args: Parameters<Calls[N]>): Promise<Awaited<ReturnType<Calls[N]>>> {
-    return (await perform(this.core, name, args)) as Awaited<ReturnType<Calls[N]>>;
+    return (await perform(this.#core, name, args)) as Awaited<ReturnType<Calls[N]>>;
   }
 
   watch(ids: readonly string[]): void {
-    this.core.live.watch("", ids);
+    this.#core.live.watch("", ids);
   }
 
   close(): Promise<void> {
-    return this.core.close();
+    return this.#core.close();
   }
 
   async erase(): Promise<void> {
-    this.core.giveUp(new StoreError("erased", "the store was erased"));
-    await this.core.close();
-    await this.core.store.erase();
+    this.#core.giveUp(erasedError());
+    await this.#core.close();
+    await this.#core.store.erase();
   }
 }
 
@@ -96,241 +100,252 @@ function perform(core: Core, name: CallName, args: unknown[]): unknown {
 /** A device that the tabs of a browser share. */
 export class Tabs implements Link {
   durable = true;
-  private readonly id = randomHex(8);
-  private readonly channel: BroadcastChannel;
-  private core: Core | undefined;
-  private readonly followers = new Set<string>();
-  private readonly waiting = new Map<number, Waiting>();
-  private lastCall = 0;
-  private watched: readonly string[] = [];
-  private heard = now();
-  private opened = false;
-  private closed = false;
-  private failed: ParleyError | undefined;
-  private queue = new AbortController();
+  readonly #id = randomHex(8);
+  readonly #channel: BroadcastChannel;
+  #core: Core | undefined;
+  readonly #followers = new Set<string>();
+  readonly #waiting = new Map<number, Waiting>();
+  #lastCall = 0;
+  #watched: readonly string[] = [];
+  #heard = now();
+  #opened = false;
+  #closed = false;
+  #failed: ParleyError | undefined;
+  #queue = new AbortController();
   /** Ends the hold on the lock. */
-  private release: () => void = () => {};
-  private releaseOwn: () => void = () => {};
-  private readonly watchdog: ReturnType<typeof setInterval>;
-  private ready!: () => void;
-  private unready!: (e: unknown) => void;
+  #release: () => void = () => {};
+  #releaseOwn: () => void = () => {};
+  readonly #watchdog: ReturnType<typeof setInterval>;
+  #ready!: () => void;
+  #unready!: (e: unknown) => void;
+
+  readonly #o: CoreOptions;
+  readonly #name: string;
+  readonly #user: string;
+  readonly #makeStore: () => Store;
+  readonly #told: Told;
 
   private constructor(
-    private readonly o: CoreOptions,
-    private readonly name: string,
-    private readonly user: string,
-    private readonly makeStore: () => Store,
-    private readonly told: Told,
+    o: CoreOptions,
+    name: string,
+    user: string,
+    makeStore: () => Store,
+    told: Told,
   ) {
-    this.channel = new BroadcastChannel(name);
-    this.channel.onmessage = (e: MessageEvent<Post>) => this.received(e.data);
-    this.watchdog = setInterval(() => this.watchLeader(), 1_000);
+    this.#o = o;
+    this.#name = name;
+    this.#user = user;
+    this.#makeStore = makeStore;
+    this.#told = told;
+    this.#channel = new BroadcastChannel(name);
+    this.#channel.onmessage = (e: MessageEvent<Post>) => this.#received(e.data);
+    this.#watchdog = setInterval(() => this.#watchLeader(), 1_000);
     // Held as long as the tab lives: so the leader sees that it is gone.
-    void navigator.locks.request(this.tabLock(this.id), () => new Promise<void>((resolve) => (this.releaseOwn = resolve)));
+    void navigator.locks.request(this.#tabLock(this.#id), () => new Promise<void>((resolve) => (this.#releaseOwn = resolve)));
   }
 
   static async open(o: CoreOptions, name: string, user: string, makeStore: () => Store, told: Told): Promise<Tabs> {
     const tabs = new Tabs(o, name, user, makeStore, told);
     const opened = new Promise<void>((resolve, reject) => {
-      tabs.ready = resolve;
-      tabs.unready = reject;
+      tabs.#ready = resolve;
+      tabs.#unready = reject;
     });
-    tabs.stand(false);
-    tabs.post({ kind: "hello", from: tabs.id });
+    tabs.#stand(false);
+    tabs.#post({ kind: "hello", from: tabs.#id });
     await opened;
     return tabs;
   }
 
   get leader(): boolean {
-    return this.core !== undefined;
+    return this.#core !== undefined;
   }
 
-  private tabLock(tab: string): string {
-    return `${this.name} tab ${tab}`;
+  #tabLock(tab: string): string {
+    return `${this.#name} tab ${tab}`;
   }
 
   // Leading
 
   /** Waits for the lock, or takes it from a leader that does not answer. */
-  private stand(steal: boolean): void {
-    this.queue.abort();
-    const queue = (this.queue = new AbortController());
-    const held = () => this.lead();
+  #stand(steal: boolean): void {
+    this.#queue.abort();
+    const queue = (this.#queue = new AbortController());
+    const held = () => this.#lead();
     const granted = steal
-      ? navigator.locks.request(this.name, { steal: true }, held)
-      : navigator.locks.request(this.name, { signal: queue.signal }, held);
+      ? navigator.locks.request(this.#name, { steal: true }, held)
+      : navigator.locks.request(this.#name, { signal: queue.signal }, held);
     granted.catch((e: unknown) => {
       // Somebody took the lock, or this tab does not want it any more.
-      if (!this.closed && !queue.signal.aborted) this.stepDown(e);
+      if (!this.#closed && !queue.signal.aborted) this.#stepDown(e);
     });
   }
 
   /** Leads, until it is released. */
-  private async lead(): Promise<void> {
-    if (this.closed) return;
-    const released = new Promise<void>((resolve) => (this.release = resolve));
+  async #lead(): Promise<void> {
+    if (this.#closed) return;
+    const released = new Promise<void>((resolve) => (this.#release = resolve));
     try {
-      this.core = await this.load();
+      this.#core = await this.#load();
     } catch (e) {
-      this.unready(e);
+      this.#unready(e);
       await this.close();
       return;
     }
-    const { core } = this;
-    this.followers.clear();
-    this.open(core.snapshot());
-    this.told.events({ type: "leader", leader: true });
-    core.live.watch(this.id, this.watched);
+    const core = this.#core;
+    this.#followers.clear();
+    this.#open(core.snapshot());
+    this.#told.events({ type: "leader", leader: true });
+    core.live.watch(this.#id, this.#watched);
     core.start();
-    this.post({ kind: "lead", from: this.id });
-    this.again((w) => perform(core, w.name, w.args));
+    this.#post({ kind: "lead", from: this.#id });
+    this.#again((w) => perform(core, w.name, w.args));
     await released;
   }
 
   /** Loads the device. A browser whose database does not work gets one in memory. */
-  private async load(): Promise<Core> {
-    const emit = (p: Patch) => this.emit(p);
+  async #load(): Promise<Core> {
+    const emit = (p: Patch) => this.#emit(p);
     try {
-      return await Core.load(this.o, this.makeStore(), this.user, emit);
+      return await Core.load(this.#o, this.#makeStore(), this.#user, emit);
     } catch (e) {
       if (!(e instanceof StoreError)) throw e;
       this.durable = false;
-      this.told.events({ type: "trouble", error: e.toFailure() });
-      return Core.load(this.o, new MemoryStore(), this.user, emit);
+      this.#told.events({ type: "trouble", error: e.toFailure() });
+      return Core.load(this.#o, new MemoryStore(), this.#user, emit);
     }
   }
 
   /** Tells what has changed, here and in the other tabs. */
-  private emit(p: Patch): void {
+  #emit(p: Patch): void {
     const stopped = p.events?.find((e) => e.type === "stopped");
-    if (stopped?.error.code === "replaced" && !this.closed) {
+    if (stopped?.error.code === "replaced" && !this.#closed) {
       // Another tab leads, or another client has this one's outbox; the lock tells.
-      setTimeout(() => this.core?.stopped && this.stop(p), 500);
+      setTimeout(() => this.#core?.stopped && this.#stop(p), 500);
       return;
     }
-    this.told.apply(p);
-    if (this.followers.size > 0) this.post({ kind: "patch", from: this.id, patch: p });
+    this.#told.apply(p);
+    if (this.#followers.size > 0) this.#post({ kind: "patch", from: this.#id, patch: p });
     if (stopped !== undefined) void this.close(new ParleyError(stopped.error.code, stopped.error.message));
   }
 
-  private stop(p: Patch): void {
+  #stop(p: Patch): void {
     const error = p.connection?.error;
-    this.told.apply(p);
-    this.post({ kind: "patch", from: this.id, patch: p });
+    this.#told.apply(p);
+    this.#post({ kind: "patch", from: this.#id, patch: p });
     void this.close(new ParleyError(error?.code ?? "closed", error?.message ?? ""));
   }
 
   /** Goes on as a follower: another tab took the lock, while this one was frozen. */
-  private stepDown(e: unknown): void {
-    const { core } = this;
-    this.core = undefined;
-    this.release();
+  #stepDown(e: unknown): void {
+    const core = this.#core;
+    this.#core = undefined;
+    this.#release();
     if (core !== undefined) {
       core.giveUp(new ParleyError("closed", "another tab leads", { cause: e }));
       void core.store.close();
-      this.told.events({ type: "leader", leader: false });
+      this.#told.events({ type: "leader", leader: false });
     }
-    this.stand(false);
-    this.post({ kind: "hello", from: this.id });
+    this.#stand(false);
+    this.#post({ kind: "hello", from: this.#id });
   }
 
   // Following
 
   /** The first news of the device, or the whole of it from another leader. */
-  private open(p: Patch): void {
-    this.told.replace(p);
-    this.opened = true;
-    this.ready();
+  #open(p: Patch): void {
+    this.#told.replace(p);
+    this.#opened = true;
+    this.#ready();
   }
 
   /** Makes the calls again that no leader has answered, but for those that must not be
    * made twice. */
-  private again(make: (w: Waiting) => unknown): void {
-    const all = [...this.waiting];
-    this.waiting.clear();
+  #again(make: (w: Waiting) => unknown): void {
+    const all = [...this.#waiting];
+    this.#waiting.clear();
     for (const [, w] of all) {
       if (once.has(w.name)) w.reject(new ParleyError("interrupted", "the tab that led is gone"));
       else Promise.resolve().then(() => make(w)).then(w.resolve, w.reject);
     }
   }
 
-  private watchLeader(): void {
-    if (this.core !== undefined || this.closed) return;
-    const oldest = this.opened ? Math.min(...[...this.waiting.values()].map((w) => w.since)) : 0;
-    const silent = now() - Math.max(this.heard, oldest);
+  #watchLeader(): void {
+    if (this.#core !== undefined || this.#closed) return;
+    const oldest = this.#opened ? Math.min(...[...this.#waiting.values()].map((w) => w.since)) : 0;
+    const silent = now() - Math.max(this.#heard, oldest);
     if (oldest === Infinity || silent < askAfter) return;
-    if (silent < takeAfter) this.post({ kind: "ping", from: this.id });
-    else this.stand(true);
+    if (silent < takeAfter) this.#post({ kind: "ping", from: this.#id });
+    else this.#stand(true);
   }
 
   // The channel
 
-  private post(p: Post): void {
-    if (!this.closed) this.channel.postMessage(p);
+  #post(p: Post): void {
+    if (!this.#closed) this.#channel.postMessage(p);
   }
 
-  private received(p: Post): void {
-    if (p.to !== undefined && p.to !== this.id || this.closed) return;
+  #received(p: Post): void {
+    if (p.to !== undefined && p.to !== this.#id || this.#closed) return;
     if (p.kind === "erased") {
-      const e = new StoreError("erased", "the store was erased");
-      this.told.apply({ connection: { status: "stopped", error: e.toFailure() }, events: [{ type: "stopped", error: e.toFailure() }] });
+      const e = erasedError();
+      this.#told.apply({ connection: { status: "stopped", error: e.toFailure() }, events: [{ type: "stopped", error: e.toFailure() }] });
       void this.close(e);
-    } else if (this.core !== undefined) {
-      this.lent(this.core, p);
+    } else if (this.#core !== undefined) {
+      this.#lent(this.#core, p);
     } else {
-      this.followed(p);
+      this.#followed(p);
     }
   }
 
   /** What the leader is asked. */
-  private lent(core: Core, p: Post): void {
+  #lent(core: Core, p: Post): void {
     if (p.kind === "hello") {
-      if (!this.followers.has(p.from)) {
-        this.followers.add(p.from);
-        void navigator.locks.request(this.tabLock(p.from), () => this.left(p.from));
+      if (!this.#followers.has(p.from)) {
+        this.#followers.add(p.from);
+        void navigator.locks.request(this.#tabLock(p.from), () => this.#left(p.from));
       }
-      this.post({ kind: "snapshot", from: this.id, to: p.from, patch: core.snapshot(), durable: this.durable });
+      this.#post({ kind: "snapshot", from: this.#id, to: p.from, patch: core.snapshot(), durable: this.durable });
     } else if (p.kind === "bye") {
-      this.left(p.from);
+      this.#left(p.from);
     } else if (p.kind === "ping") {
-      this.post({ kind: "pong", from: this.id, to: p.from });
+      this.#post({ kind: "pong", from: this.#id, to: p.from });
     } else if (p.kind === "call") {
       Promise.resolve().then(() => perform(core, p.name, p.args)).then(
-        (value) => this.post({ kind: "answer", from: this.id, to: p.from, id: p.id, value }),
-        (e: unknown) => this.post({ kind: "answer", from: this.id, to: p.from, id: p.id, error: posted(e) }),
+        (value) => this.#post({ kind: "answer", from: this.#id, to: p.from, id: p.id, value }),
+        (e: unknown) => this.#post({ kind: "answer", from: this.#id, to: p.from, id: p.id, error: posted(e) }),
       );
     }
   }
 
   /** A follower is gone. */
-  private left(tab: string): void {
-    this.followers.delete(tab);
-    this.core?.live.watch(tab, []);
+  #left(tab: string): void {
+    this.#followers.delete(tab);
+    this.#core?.live.watch(tab, []);
   }
 
   /** What a follower hears of its leader. */
-  private followed(p: Post): void {
+  #followed(p: Post): void {
     if (p.kind === "lead") {
-      this.heard = now();
-      this.post({ kind: "hello", from: this.id });
+      this.#heard = now();
+      this.#post({ kind: "hello", from: this.#id });
     } else if (p.kind === "snapshot") {
-      this.heard = now();
+      this.#heard = now();
       this.durable = p.durable !== false;
-      this.open(p.patch);
-      if (this.watched.length > 0) this.watch(this.watched);
-      this.again((w) => this.remote(w.name, w.args));
+      this.#open(p.patch);
+      if (this.#watched.length > 0) this.watch(this.#watched);
+      this.#again((w) => this.#remote(w.name, w.args));
     } else if (p.kind === "patch") {
-      this.heard = now();
-      if (!this.opened) return;
-      this.told.apply(p.patch);
+      this.#heard = now();
+      if (!this.#opened) return;
+      this.#told.apply(p.patch);
       const stopped = p.patch.events?.find((e) => e.type === "stopped");
       if (stopped !== undefined) void this.close(new ParleyError(stopped.error.code, stopped.error.message));
     } else if (p.kind === "pong") {
-      this.heard = now();
+      this.#heard = now();
     } else if (p.kind === "answer") {
-      this.heard = now();
-      const w = this.waiting.get(p.id);
-      this.waiting.delete(p.id);
+      this.#heard = now();
+      const w = this.#waiting.get(p.id);
+      this.#waiting.delete(p.id);
       if (p.error !== undefined) w?.reject(thrown(p.error));
       else w?.resolve(p.value);
     }
@@ -339,55 +354,55 @@ export class Tabs implements Link {
   // Calls
 
   async call<N extends CallName>(name: N, ...args: Parameters<Calls[N]>): Promise<Awaited<ReturnType<Calls[N]>>> {
-    if (this.failed !== undefined) throw this.failed;
-    const { core } = this;
-    if (core === undefined) return (await this.remote(name, args)) as Awaited<ReturnType<Calls[N]>>;
+    if (this.#failed !== undefined) throw this.#failed;
+    const core = this.#core;
+    if (core === undefined) return (await this.#remote(name, args)) as Awaited<ReturnType<Calls[N]>>;
     try {
       return (await perform(core, name, args)) as Awaited<ReturnType<Calls[N]>>;
     } catch (e) {
       // The lock was taken meanwhile: the new leader is asked.
-      if (core.stopped === undefined || this.closed || this.core === core || once.has(name)) throw e;
-      return (await this.remote(name, args)) as Awaited<ReturnType<Calls[N]>>;
+      if (core.stopped === undefined || this.#closed || this.#core === core || once.has(name)) throw e;
+      return (await this.#remote(name, args)) as Awaited<ReturnType<Calls[N]>>;
     }
   }
 
-  private remote(name: CallName, args: unknown[]): Promise<unknown> {
-    if (this.waiting.size >= callsMax) return Promise.reject(new ParleyError("overloaded", "too many calls wait for the tab that leads"));
+  #remote(name: CallName, args: unknown[]): Promise<unknown> {
+    if (this.#waiting.size >= callsMax) return Promise.reject(new ParleyError("overloaded", "too many calls wait for the tab that leads"));
     return new Promise((resolve, reject) => {
-      const id = ++this.lastCall;
-      this.waiting.set(id, { name, args, since: now(), resolve, reject });
-      this.post({ kind: "call", from: this.id, id, name, args });
+      const id = ++this.#lastCall;
+      this.#waiting.set(id, { name, args, since: now(), resolve, reject });
+      this.#post({ kind: "call", from: this.#id, id, name, args });
     });
   }
 
   watch(ids: readonly string[]): void {
-    this.watched = ids;
-    if (this.core !== undefined) this.core.live.watch(this.id, ids);
-    else this.remote("watch", [this.id, ids]).catch(() => {});
+    this.#watched = ids;
+    if (this.#core !== undefined) this.#core.live.watch(this.#id, ids);
+    else this.#remote("watch", [this.#id, ids]).catch(() => {});
   }
 
-  async close(why = new ParleyError("closed", "the client was closed")): Promise<void> {
-    if (this.closed) return;
-    this.failed = why;
-    this.queue.abort();
-    clearInterval(this.watchdog);
-    this.post({ kind: "bye", from: this.id });
-    await this.core?.close();
-    this.closed = true;
-    this.core = undefined;
-    this.channel.close();
-    this.release();
-    this.releaseOwn();
-    for (const w of this.waiting.values()) w.reject(why);
-    this.waiting.clear();
+  async close(why = closedError()): Promise<void> {
+    if (this.#closed) return;
+    this.#failed = why;
+    this.#queue.abort();
+    clearInterval(this.#watchdog);
+    this.#post({ kind: "bye", from: this.#id });
+    await this.#core?.close();
+    this.#closed = true;
+    this.#core = undefined;
+    this.#channel.close();
+    this.#release();
+    this.#releaseOwn();
+    for (const w of this.#waiting.values()) w.reject(why);
+    this.#waiting.clear();
   }
 
   /** Closes in all tabs, and deletes what the device holds. */
   async erase(): Promise<void> {
-    const e = new StoreError("erased", "the store was erased");
-    const store = this.core?.store ?? this.makeStore();
-    this.post({ kind: "erased", from: this.id });
-    this.core?.giveUp(e);
+    const e = erasedError();
+    const store = this.#core?.store ?? this.#makeStore();
+    this.#post({ kind: "erased", from: this.#id });
+    this.#core?.giveUp(e);
     await this.close(e);
     await store.erase();
   }
@@ -398,9 +413,6 @@ function posted(e: unknown): Posted {
   return { code: e.code, message: e.message, retryAfter: e.retryAfter, store: e instanceof StoreError };
 }
 
-const storeCodes = ["store_full", "store_broken", "other_user", "erased", "replaced"] as const;
-
 function thrown(e: Posted): ParleyError {
-  const code = storeCodes.find((c) => c === (e.code as FailureCode));
-  return e.store && code !== undefined ? new StoreError(code, e.message) : new ParleyError(e.code, e.message, { retryAfter: e.retryAfter });
+  return e.store ? new StoreError(e.code as StoreError["code"], e.message) : new ParleyError(e.code, e.message, { retryAfter: e.retryAfter });
 }

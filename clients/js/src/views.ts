@@ -9,19 +9,21 @@ import type { DraftRecord, MemberRecord, MessageRecord, Span } from "./store.js"
 import { toHex } from "./wire/bytes.js";
 import * as wire from "./wire/schema.js";
 
-const kinds: readonly Kind[] = ["unknown", "text", "image", "video", "audio", "document", "ciphertext", "system"];
-const roles: readonly Role[] = ["none", "member", "admin", "owner"];
-const audiences: readonly Audience[] = ["shared", "everybody", "nobody"];
-const eventTypes: readonly SystemEvent["type"][] = ["unknown", "created", "added", "removed", "left", "role", "renamed"];
+const kinds = names<Kind>(wire.KIND);
+const roles = names<Role>(wire.ROLE);
+const audiences = names<Audience>(wire.AUDIENCE);
+const eventTypes = names<SystemEvent["type"]>(wire.EVENTTYPE);
 
-const codes: Readonly<Record<number, FailureCode>> = {
-  1001: "overloaded", 1002: "stopping", 1003: "unavailable", 1004: "disk_full", 1005: "retry_in_order", 1006: "resend_unknown",
-  2001: "not_member", 2002: "not_allowed", 2003: "too_large", 2004: "bad_request", 2005: "number_reused", 2006: "already_exists",
-  2007: "group_full", 2008: "unknown_user", 2009: "unsupported", 3001: "bad_token", 3002: "revoked",
-};
+/** The values of an enum as an app knows them: KIND_TEXT is "text". */
+function names<T extends string>(place: number): T[] {
+  return wire.enums[place]!.split(",").map((n) => n.slice(n.indexOf("_") + 1).toLowerCase().replace("unspecified", "unknown") as T);
+}
 
 /** The codes of refusals that the client itself goes by. */
-export const Code = { retryInOrder: 1005, resendUnknown: 1006, tooLarge: 2003, numberReused: 2005 } as const;
+export const RETRY_IN_ORDER = 1005;
+export const RESEND_UNKNOWN = 1006;
+export const TOO_LARGE = 2003;
+export const NUMBER_REUSED = 2005;
 
 /** Whether the same, asked again later, may be taken. */
 export function isRetry(code: number): boolean {
@@ -41,15 +43,14 @@ export const audienceNumber = (audience: Audience): number => audiences.indexOf(
 export const dateOf = (micros: number): Date => new Date(micros / 1000);
 
 export function refusal(w: wire.Error): ParleyError {
-  const code = codes[w.code] ?? "refused";
-  const text = w.message.replace(/^\w+: /, (s) => (s === w.name + ": " ? "" : s));
-  return new ParleyError(code, `${code === "refused" ? `${w.code} ${w.name}` : code}${text ? ": " + text : ""}`, { retryAfter: w.retryAfterMs });
+  const text = w.message.replace(w.name + ": ", ""); // which often begins it
+  return new ParleyError((w.name || "refused") as FailureCode, `${w.name || w.code}${text && ": " + text}`, { retryAfter: w.retryAfterMs });
 }
 
 export function failureOf(d: DraftRecord): Failure | undefined {
   if (d.status !== "failed") return undefined;
   if (d.code === 0) return { code: "restored", message: "the server was restored from a backup and has lost this message" };
-  return { code: codes[d.code] ?? "refused", message: d.reason };
+  return { code: (d.name || "refused") as FailureCode, message: d.reason };
 }
 
 export function draftView(d: DraftRecord): Draft {

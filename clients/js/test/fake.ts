@@ -258,5 +258,6 @@ export function pageOf(from: number, to: number, last: number, m: Init<wire.Mess
 }
 
 export const sent = (seq: number): Init<wire.ServerMessage> => ({ sent: { seq, version: seq + 1, at: seq * 1_000_000 } });
-export const refuse = (code: number, more: Init<wire.Error> = {}): Init<wire.ServerMessage> => ({ error: { code, name: "", message: "no", ...more } });
+const codes: Record<number, string> = { 1001: "overloaded", 1005: "retry_in_order", 1006: "resend_unknown", 2001: "not_member", 2003: "too_large", 2005: "number_reused", 3001: "bad_token" };
+export const refuse = (code: number, more: Init<wire.Error> = {}): Init<wire.ServerMessage> => ({ error: { code, name: codes[code] ?? "", message: "no", ...more } });
 export const textsOf = (rs: readonly wire.Request[]): string[] => rs.map((r) => `${r.send?.number} ${r.send?.text}`);

@@ -125,21 +125,22 @@ test("devices are listed, and shut out", withFake(async (fake) => {
 
 test("settings and members are asked of the server", withFake(async (fake) => {
   const { c, s } = await fake.online([state()]);
-  const calls: [Promise<unknown>, (r: wire.Request) => unknown, unknown][] = [
-    [c.mute(room(), new Date(5)), (r) => r.prefer!.muteUntil, 5_000],
-    [c.mute(room(), null), (r) => r.prefer!.muteUntil, 0],
-    [c.markUnread(room(), true), (r) => r.prefer!.markUnread, true],
-    [c.addMembers(room(), ["x"]), (r) => r.changeMembers!.add, ["x"]],
-    [c.removeMembers(room(), ["x"]), (r) => r.changeMembers!.remove, ["x"]],
-    [c.leave(room()), (r) => r.changeMembers!.remove, ["ann"]],
-    [c.setRole(room(), "bob", "admin"), (r) => r.setRole!.role, wire.ROLE_ADMIN],
-    [c.rename(room(), "t"), (r) => r.rename!.title, "t"],
+  const calls: [() => Promise<unknown>, (r: wire.Request) => unknown, unknown][] = [
+    [() => c.mute(room(), new Date(5)), (r) => r.prefer!.muteUntil, 5_000],
+    [() => c.mute(room(), null), (r) => r.prefer!.muteUntil, 0],
+    [() => c.markUnread(room(), true), (r) => r.prefer!.markUnread, true],
+    [() => c.addMembers(room(), ["x"]), (r) => r.changeMembers!.add, ["x"]],
+    [() => c.removeMembers(room(), ["x"]), (r) => r.changeMembers!.remove, ["x"]],
+    [() => c.leave(room()), (r) => r.changeMembers!.remove, ["ann"]],
+    [() => c.setRole(room(), "bob", "admin"), (r) => r.setRole!.role, wire.ROLE_ADMIN],
+    [() => c.rename(room(), "t"), (r) => r.rename!.title, "t"],
   ];
   for (const [call, of, want] of calls) {
+    const done = call();
     const r = await s.request();
     assert.deepEqual(of(r), want);
     s.reply(r, { done: {} });
-    await call;
+    await done;
   }
   s.auto.members = false;
   const members = c.members(room());

@@ -393,3 +393,15 @@ test("a slow consumer of events gets them merged, and nothing is lost", withFake
   assert.deepEqual([m[0]!.hole, seqs(m[0]!.items).length, seqs(m[0]!.items).at(-1)], [{ from: 1, to: 500 }, 1_000, 1_500]);
   assert.equal(taken.at(-1)!.type, "connection");
 }));
+
+test("what comes with the welcome is taken, and counted", withFake(async (fake) => {
+  const c = await fake.open();
+  const s = await fake.accept();
+  s.states = [state({ last: 1, version: 2, ordinal: 1 })];
+  s.incarnation = 1n;
+  s.say({ welcome: { user: "ann", stream: 7n, incarnation: 1n, heartbeatMs: 30_000 } }, { message: message(1) }, { check: { pushes: 1 } });
+  await next(c, "messages");
+  await until("online", () => c.connection.status === "online");
+  await sleep(30);
+  assert.equal(s.seen.filter((r) => r.sync).length, 1);
+}));

@@ -26,86 +26,91 @@ const historyMax = 500;
 
 /** What a tab may ask of the device. Everything here can be posted. */
 export class Calls {
-  private running = 0;
-  private readonly turns: (() => void)[] = [];
+  #running = 0;
+  readonly #turns: (() => void)[] = [];
 
-  constructor(private readonly core: Core) {}
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
 
   // The outbox
 
   async send(id: string, conversation: string, kind: number, text: string | undefined, data: Uint8Array | undefined): Promise<Draft> {
-    const d = this.core.outbox.enter(id, conversation, kind, text, data);
-    this.core.live.sent(conversation);
-    return this.entered(d);
+    const d = this.#core.outbox.enter(id, conversation, kind, text, data);
+    this.#core.live.sent(conversation);
+    return this.#entered(d);
   }
 
   async resend(old: string, id: string): Promise<Draft> {
-    return this.entered(this.core.outbox.again(old, id));
+    return this.#entered(this.#core.outbox.again(old, id));
   }
 
-  private async entered(d: Entry): Promise<Draft> {
+  async #entered(d: Entry): Promise<Draft> {
     const draft = draftView(d.r);
-    await this.core.committed();
-    if (this.core.outbox.drafts.get(d.r.id) !== d && d.r.status === "queued") {
-      throw new StoreError("store_full", "the browser gives no more room: nothing was stored");
-    }
+    this.#core.retryStore();
+    await new Promise<void>((resolve, reject) => {
+      d.takenBack = () => reject(new StoreError("store_full", "the store has no more room: nothing was stored"));
+      this.#core.committed().then(resolve, reject);
+    });
     return draft;
   }
 
   async discard(id: string): Promise<void> {
-    this.core.outbox.discard(id);
-    await this.core.committed();
+    this.#core.outbox.discard(id);
+    await this.#core.committed();
   }
 
   // Reading
 
-  private conversation(id: string): Conv {
-    this.core.usable();
-    const v = this.core.conversations.get(id);
+  #conversation(id: string): Conv {
+    this.#core.usable();
+    const v = this.#core.conversations.get(id);
     if (v === undefined) throw new ParleyError("unknown", `conversation ${id}`);
-    this.core.touch(v);
+    this.#core.touch(v);
     return v;
   }
 
   async messages(id: string, from: number, to: number): Promise<Held> {
-    const v = this.conversation(id);
+    const v = this.#conversation(id);
     to = Math.min(to, v.r.last);
     from = Math.max(from, 1, to - messagesMax + 1);
     const held = ranges.within(v.r.held, from, to);
     const holes = ranges.missing(v.r.held, from, to).map(([a, b]) => ({ from: a, to: b }));
-    await this.core.settled();
+    await this.#core.settled();
     const items: Item[] = [];
-    for (const span of held) items.push(...(await this.items(id, span)));
+    for (const span of held) items.push(...(await this.#items(id, span)));
     return { items, holes };
   }
 
-  private async items(id: string, span: Span): Promise<Item[]> {
-    return itemsOf(id, span, await this.core.store.messages(id, span[0], span[1], messagesMax), this.core.meta.user);
+  async #items(id: string, span: Span): Promise<Item[]> {
+    return itemsOf(id, span, await this.#core.store.messages(id, span[0], span[1], messagesMax), this.#core.meta.user);
   }
 
   async history(id: string, q: HistoryQuery): Promise<Page> {
-    const v = this.conversation(id);
+    const v = this.#conversation(id);
     const { from, to, anchor } = stretch(q, v.r.last);
     let partial = false;
     for (let missing = ranges.missing(v.r.held, from, to); missing.length > 0 && !partial; missing = ranges.missing(v.r.held, from, to)) {
       // From the end that was asked for.
       const hole = anchor === from ? missing[0]! : missing.at(-1)!;
-      partial = !(await this.fill(v, hole, anchor !== from));
+      partial = !(await this.#fill(v, hole, anchor !== from));
     }
-    await this.core.settled();
+    await this.#core.settled();
     const held = partial ? ranges.run(ranges.within(v.r.held, from, to), anchor) : to < from ? undefined : ([from, to] as const);
     const [a, b] = held ?? (anchor === from ? [from, from - 1] : [to + 1, to]);
-    const items = held === undefined ? [] : await this.items(id, held);
+    const items = held === undefined ? [] : await this.#items(id, held);
     return { items, from: a, to: b, before: a > 1, after: b < v.r.last, partial };
   }
 
   /** Reads a part of a hole; false if the server can not be asked, or gives nothing. */
-  private async fill(v: Conv, [from, to]: Span, backward: boolean): Promise<boolean> {
-    const { core } = this;
+  async #fill(v: Conv, [from, to]: Span, backward: boolean): Promise<boolean> {
+    const core = this.#core;
     if (core.session === undefined && core.connection.status === "offline") return false;
     const { incarnation } = core.meta;
     try {
-      const m = await this.ask({ history: { conversation: fromHex(v.r.id), from, to, backward, limit: pageMax } }, true);
+      const m = await this.#ask({ history: { conversation: fromHex(v.r.id), from, to, backward, limit: pageMax } }, true);
       if (m.page === undefined || core.conversations.get(v.r.id) !== v || core.meta.incarnation !== incarnation) return false;
       core.inbox.takePage(v, m.page);
       return ranges.size(ranges.missing(v.r.held, from, to)) < to - from + 1;
@@ -116,48 +121,48 @@ export class Calls {
   }
 
   previews(ids: readonly string[]): void {
-    this.core.pulls.previews(ids);
+    this.#core.pulls.previews(ids);
   }
 
   // What the user alone sees
 
   async markRead(id: string, seq: number): Promise<void> {
-    await this.core.marks.read(this.conversation(id), seq);
+    await this.#core.marks.read(this.#conversation(id), seq);
   }
 
   async mute(id: string, until: number): Promise<void> {
-    await this.ask({ prefer: { conversation: fromHex(id), muteUntil: until } }, true);
+    await this.#ask({ prefer: { conversation: fromHex(id), muteUntil: until } }, true);
   }
 
   async markUnread(id: string, unread: boolean): Promise<void> {
-    const v = this.core.conversations.get(id);
+    const v = this.#core.conversations.get(id);
     // A read mark that came to the server after the flag would clear it.
-    if (unread && v !== undefined && v.r.read > v.r.confirmedRead) await this.tellRead(v, v.r.read);
-    await this.ask({ prefer: { conversation: fromHex(id), markUnread: unread } }, true);
+    if (unread && v !== undefined && v.r.read > v.r.confirmedRead) await this.#tellRead(v, v.r.read);
+    await this.#ask({ prefer: { conversation: fromHex(id), markUnread: unread } }, true);
   }
 
   /** Has the server know how far the user has read. */
-  private async tellRead(v: Conv, read: number): Promise<void> {
-    await this.ask({ acknowledge: { marks: [{ conversation: fromHex(v.r.id), read }] } }, true);
-    if (this.core.conversations.get(v.r.id) !== v) return;
+  async #tellRead(v: Conv, read: number): Promise<void> {
+    await this.#ask({ acknowledge: { marks: [{ conversation: fromHex(v.r.id), read }] } }, true);
+    if (this.#core.conversations.get(v.r.id) !== v) return;
     v.r.confirmedRead = Math.max(v.r.confirmedRead, read);
-    this.core.put(v);
+    this.#core.put(v);
   }
 
   // Conversations
 
   async createDirect(peer: string): Promise<string> {
-    return this.create({ peer }, true);
+    return this.#create({ peer }, true);
   }
 
   /** After "interrupted" the group may be there. */
   async createGroup(title: string, members: readonly string[]): Promise<string> {
-    return this.create({ title, members }, false);
+    return this.#create({ title, members }, false);
   }
 
-  private async create(create: Init<wire.Create>, repeat: boolean): Promise<string> {
-    const { core } = this;
-    const m = await this.ask({ create }, repeat);
+  async #create(create: Init<wire.Create>, repeat: boolean): Promise<string> {
+    const core = this.#core;
+    const m = await this.#ask({ create }, repeat);
     const s = core.session;
     if (m.state === undefined || s === undefined) throw new ParleyError("unavailable", "the server did not say what it made");
     const id = toHex(m.state.conversation);
@@ -168,28 +173,28 @@ export class Calls {
   }
 
   async rename(id: string, title: string): Promise<void> {
-    await this.ask({ rename: { conversation: fromHex(id), title } }, true);
+    await this.#ask({ rename: { conversation: fromHex(id), title } }, true);
   }
 
   async changeMembers(id: string, add: readonly string[], remove: readonly string[]): Promise<void> {
-    await this.ask({ changeMembers: { conversation: fromHex(id), add, remove } }, false);
+    await this.#ask({ changeMembers: { conversation: fromHex(id), add, remove } }, false);
   }
 
   async leave(id: string): Promise<void> {
-    await this.changeMembers(id, [], [this.core.meta.user]);
+    await this.changeMembers(id, [], [this.#core.meta.user]);
   }
 
   async setRole(id: string, user: string, role: Role): Promise<void> {
-    await this.ask({ setRole: { conversation: fromHex(id), user, role: roleNumber(role) } }, true);
+    await this.#ask({ setRole: { conversation: fromHex(id), user, role: roleNumber(role) } }, true);
   }
 
   async members(id: string): Promise<Member[]> {
-    const m = await this.ask({ members: { conversation: fromHex(id) } }, true);
+    const m = await this.#ask({ members: { conversation: fromHex(id) } }, true);
     if (m.members === undefined) return [];
-    const v = this.core.conversations.get(id);
+    const v = this.#core.conversations.get(id);
     if (v !== undefined) {
-      this.core.inbox.takeMembers(v, m.members);
-      await this.core.committed();
+      this.#core.inbox.takeMembers(v, m.members);
+      await this.#core.committed();
     }
     return m.members.members.map(memberView);
   }
@@ -199,29 +204,29 @@ export class Calls {
   async presence(users: readonly string[]): Promise<Presence[]> {
     const all: Presence[] = [];
     for (const part of parts(users)) {
-      const m = await this.ask({ presence: { users: part } }, true);
+      const m = await this.#ask({ presence: { users: part } }, true);
       all.push(...(m.presences?.presences ?? []).map(presenceView));
     }
     return all;
   }
 
   watch(tab: string, ids: readonly string[]): void {
-    this.core.live.watch(tab, ids);
+    this.#core.live.watch(tab, ids);
   }
 
   typing(id: string, active: boolean): void {
-    this.core.live.typing(id, active);
+    this.#core.live.typing(id, active);
   }
 
   async profiles(users: readonly string[]): Promise<Profile[]> {
-    const { live } = this.core;
+    const { live } = this.#core;
     const found = new Map<string, Profile>();
     for (const user of users) {
       const p = live.profile(user);
       if (p !== undefined) found.set(user, p);
     }
     for (const part of parts(users.filter((u) => !found.has(u)))) {
-      const m = await this.ask({ profiles: { users: part } }, true);
+      const m = await this.#ask({ profiles: { users: part } }, true);
       for (const p of live.profiled(m.profiles ?? { profiles: [] })) found.set(p.user, p);
     }
     return users.flatMap((u) => found.get(u) ?? []);
@@ -229,25 +234,25 @@ export class Calls {
 
   async setProfile(change: { name?: string; picture?: string; lastSeenTo?: Audience }): Promise<Profile> {
     const { name, picture, lastSeenTo } = change;
-    const m = await this.ask({ setProfile: { name, picture, lastSeenTo: lastSeenTo && audienceNumber(lastSeenTo) } }, true);
-    const own = this.core.live.profiled(m.profiles ?? { profiles: [] })[0];
+    const m = await this.#ask({ setProfile: { name, picture, lastSeenTo: lastSeenTo && audienceNumber(lastSeenTo) } }, true);
+    const own = this.#core.live.profiled(m.profiles ?? { profiles: [] })[0];
     if (own === undefined) throw new ParleyError("unavailable", "the server did not say what is set");
     return own;
   }
 
   async devices(): Promise<Device[]> {
-    const m = await this.ask({ devices: {} }, true);
+    const m = await this.#ask({ devices: {} }, true);
     return (m.devices?.devices ?? []).map(deviceView);
   }
 
   async revoke(device: string): Promise<void> {
-    await this.ask({ revokeDevice: { device: fromHex(device) } }, true);
+    await this.#ask({ revokeDevice: { device: fromHex(device) } }, true);
   }
 
   /** The browser says that there is a network again, or that somebody looks. */
   nudge(): void {
-    this.core.nudge();
-    this.core.session?.probe();
+    this.#core.nudge();
+    this.#core.session?.probe();
   }
 
   /**
@@ -255,14 +260,14 @@ export class Calls {
    * is refused for now is asked again. `repeat` says that asking twice does no harm:
    * then a lost answer is asked for again, and is else "interrupted".
    */
-  private async ask(request: Init<wire.Request>, repeat: boolean): Promise<wire.ServerMessage> {
-    await this.turn();
+  async #ask(request: Init<wire.Request>, repeat: boolean): Promise<wire.ServerMessage> {
+    await this.#turn();
     try {
       const deadline = now() + callWait;
       for (let attempt = 0; ; attempt++) {
-        const s = await this.core.online(Math.min(onlineWait, deadline - now()));
+        const s = await this.#core.online(Math.min(onlineWait, deadline - now()));
         const m = await new Promise<wire.ServerMessage | undefined>((resolve) => s.ask(request, resolve));
-        this.core.usable();
+        this.#core.usable();
         if (m === undefined) {
           if (!repeat) throw new ParleyError("interrupted", "the connection ended before the answer");
           continue;
@@ -273,17 +278,17 @@ export class Calls {
         await new Promise((resolve) => setTimeout(resolve, pause));
       }
     } finally {
-      this.running--;
-      this.turns.shift()?.();
+      this.#running--;
+      this.#turns.shift()?.();
     }
   }
 
-  private async turn(): Promise<void> {
-    if (this.running >= callsMax) {
-      if (this.turns.length >= waitingMax) throw new ParleyError("overloaded", "too many calls wait for their turn");
-      await new Promise<void>((resolve) => this.turns.push(resolve));
+  async #turn(): Promise<void> {
+    if (this.#running >= callsMax) {
+      if (this.#turns.length >= waitingMax) throw new ParleyError("overloaded", "too many calls wait for their turn");
+      await new Promise<void>((resolve) => this.#turns.push(resolve));
     }
-    this.running++;
+    this.#running++;
   }
 }
 

@@ -124,6 +124,7 @@ async function attach(core: Core, s: Session): Promise<void> {
   core.live.attached(s);
   core.outbox.pump();
   core.wakeOnline();
+  s.start();
 }
 
 /** Takes the session away, and tells everybody who waits for an answer. */
@@ -143,7 +144,7 @@ function detach(core: Core, s: Session): void {
 async function handle(core: Core, s: Session, messages: wire.ServerMessage[], next: { token?: string }): Promise<void> {
   for (const m of messages) {
     if (m.replyTo !== 0) s.reply(m);
-    else if (core.session === s || m.goingAway || m.tokenExpiring) take(core, s, m, next);
+    else take(core, s, m, next);
   }
   core.tend();
   await core.settled().catch(() => {});

@@ -22,7 +22,7 @@ const untoldMax = 256;
 export class Conv {
   /** Messages held above `counted` that are not folded into the counts yet, because
    * one before them is missing. */
-  private after = new Map<number, Tally>();
+  #after = new Map<number, Tally>();
 
   /** Messages for the next event, as far as they are in memory. */
   readonly untold = new Map<number, MessageRecord>();
@@ -61,7 +61,7 @@ export class Conv {
   /** Begins anew, as a restore wants it. What was told stays told, up to the tail. */
   reset(r: ConversationRecord): void {
     this.r = r;
-    this.after.clear();
+    this.#after.clear();
     this.untold.clear();
     this.told = Math.min(this.told, r.tail);
     this.tellable = Math.min(this.tellable, r.tail);
@@ -109,7 +109,7 @@ export class Conv {
 
   /** Takes a message into the counts, once: those up to `counted` are in. */
   count(seq: number, t: Tally): void {
-    if (seq > this.r.counted && this.after.size < afterMax) this.after.set(seq, t);
+    if (seq > this.r.counted && this.#after.size < afterMax) this.#after.set(seq, t);
   }
 
   /** Counts the messages that follow `counted`. It returns false when one is held
@@ -117,9 +117,9 @@ export class Conv {
   fold(): boolean {
     const r = this.r;
     for (;;) {
-      const t = this.after.get(r.counted + 1);
+      const t = this.#after.get(r.counted + 1);
       if (t === undefined) return !this.holds(r.counted + 1);
-      this.after.delete(++r.counted);
+      this.#after.delete(++r.counted);
       if (t.counts) r.ordinal++;
       if (t.ordinal > 0) r.ordinal = t.ordinal;
       if (t.own && t.counts) r.own++;
@@ -145,7 +145,7 @@ export class Conv {
     }
     if (w.last >= r.counted && w.version >= r.version) {
       [r.counted, r.ordinal, r.own] = [w.last, w.ordinal, w.own];
-      for (const seq of this.after.keys()) if (seq <= w.last) this.after.delete(seq);
+      for (const seq of this.#after.keys()) if (seq <= w.last) this.#after.delete(seq);
     }
     r.last = Math.max(r.last, w.last);
     if (w.read >= r.read) [r.read, r.readOrdinal, r.ownAtRead] = [w.read, w.readOrdinal, w.ownAtRead];

@@ -1,5 +1,5 @@
 import type { AnyEvent, Connection, Draft, Failure, Options } from "../api.js";
-import { ParleyError, StoreError } from "../errors.js";
+import { closedError, ParleyError, StoreError } from "../errors.js";
 import * as ranges from "../ranges.js";
 import { noChanges, type Changes, type MessageRecord, type MetaRecord, type Saved, type Store } from "../store.js";
 import { conversationData, draftView, itemsOf, sameData, type ConversationData } from "../views.js";
@@ -25,14 +25,14 @@ export interface Patch {
   device?: string;
   bodyMax?: number;
   connection?: Connection;
-  conversations?: ConversationData[];
-  gone?: string[];
+  conversations?: readonly ConversationData[];
+  gone?: readonly string[];
   /** With their place among the drafts of their conversation. */
-  drafts?: { readonly order: number; readonly draft: Draft }[];
+  drafts?: readonly { readonly order: number; readonly draft: Draft }[];
   /** Drafts that are messages now, and told as such. */
-  settled?: Draft[];
-  discarded?: Draft[];
-  events?: AnyEvent[];
+  settled?: readonly Draft[];
+  discarded?: readonly Draft[];
+  events?: readonly AnyEvent[];
 }
 
 export interface CoreOptions {
@@ -75,16 +75,16 @@ export class Core {
   stopped: ParleyError | undefined;
   readonly stopping = new AbortController();
 
-  private pending = new Pending(1);
-  private keeping: Promise<void> | undefined;
-  private attention: number | undefined;
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private events: AnyEvent[] = [];
-  private connecting: Promise<void> | undefined;
-  private held = 0;
-  private clock = 0;
-  private onlineWaiters: (() => void)[] = [];
-  private fullTries = 0;
+  #pending = new Pending(1);
+  #keeping: Promise<void> | undefined;
+  #attention: number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #events: AnyEvent[] = [];
+  #connecting: Promise<void> | undefined;
+  #held = 0;
+  #clock = 0;
+  #onlineWaiters: (() => void)[] = [];
+  #fullTries = 0;
   /** Wakes the pause before a full store is tried again. */
   retryStore: () => void = () => {};
   /** Wakes the pause before the next attempt to connect. */
@@ -100,16 +100,16 @@ export class Core {
     const core = new Core(o, store, emit, saved.meta ?? {
       user, device: randomHex(16), incarnation: 0n, restoring: false, cursor: new Uint8Array(), stream: 0n, streams: [], nextOrder: 1, bodyMax: 0,
     });
-    await core.takeOver(saved);
+    await core.#takeOver(saved);
     if (saved.meta === undefined) core.putMeta();
     return core;
   }
 
-  private async takeOver(saved: Saved): Promise<void> {
+  async #takeOver(saved: Saved): Promise<void> {
     for (const r of saved.conversations) {
       const v = new Conv(r);
       this.conversations.set(r.id, v);
-      this.held += ranges.size(r.held);
+      this.#held += ranges.size(r.held);
       // Finds the messages again that were not folded into the counts.
       for (const [from, to] of ranges.within(r.held, r.counted + 1, r.last)) {
         for (const m of await this.store.messages(r.id, from, to, readMax)) v.count(m.seq, this.inbox.tallyOf(m, 0));
@@ -120,7 +120,7 @@ export class Core {
   }
 
   start(): void {
-    this.connecting = connect(this);
+    this.#connecting = connect(this);
   }
 
   /** What another tab, or this one, is to know at first. */
@@ -141,23 +141,23 @@ export class Core {
 
   /** What the next change of the store takes. */
   change(): Pending {
-    this.keeping ??= Promise.resolve().then(() => this.keep());
-    return this.pending;
+    this.#keeping ??= Promise.resolve().then(() => this.#keep());
+    return this.#pending;
   }
 
-  private async keep(): Promise<void> {
+  async #keep(): Promise<void> {
     try {
-      while (!this.pending.empty && this.stopped === undefined) await this.apply();
-      if (this.stopped !== undefined) this.pending.settle(this.stopped);
+      while (!this.#pending.empty && this.stopped === undefined) await this.#apply();
+      if (this.stopped !== undefined) this.#pending.settle(this.stopped);
     } catch (e) {
       this.giveUp(asStoreError(e));
-      this.pending.settle(this.stopped);
+      this.#pending.settle(this.stopped);
     } finally {
-      this.keeping = undefined;
-      const p = this.pending;
+      this.#keeping = undefined;
+      const p = this.#pending;
       if (p.empty) {
         // Whoever waits for nothing has waited long enough.
-        this.pending = new Pending(p.generation + 1);
+        this.#pending = new Pending(p.generation + 1);
         p.settle(this.stopped);
       } else if (this.stopped === undefined) {
         this.change();
@@ -165,43 +165,43 @@ export class Core {
     }
   }
 
-  private async apply(): Promise<void> {
-    for (let lost = this.pending.lost.shift(); lost !== undefined; lost = this.pending.lost.shift()) await this.unsend(lost);
-    const p = this.pending;
-    this.pending = new Pending(p.generation + 1);
-    const changes = this.fill(p);
-    const ready = [...p.conversations].filter((v) => this.isHere(v)).map((v) => ({ v, tail: v.r.tail, prefix: v.prefix() }));
+  async #apply(): Promise<void> {
+    for (let lost = this.#pending.lost.shift(); lost !== undefined; lost = this.#pending.lost.shift()) await this.#unsend(lost);
+    const p = this.#pending;
+    this.#pending = new Pending(p.generation + 1);
+    const changes = this.#fill(p);
+    const ready = [...p.conversations].filter((v) => this.#isHere(v)).map((v) => ({ v, tail: v.r.tail, prefix: v.prefix() }));
     try {
       if (changes !== undefined) await this.store.apply(changes);
     } catch (e) {
-      await this.storeFailed(p, asStoreError(e));
+      await this.#storeFailed(p, asStoreError(e));
       return;
     }
-    this.fullTries = 0;
+    this.#fullTries = 0;
     this.applied = p.generation;
     for (const d of p.drafts) d.stored = true;
     for (const { v, tail, prefix } of ready) {
-      if (!this.isHere(v) || !v.stated) continue;
+      if (!this.#isHere(v) || !v.stated) continue;
       v.tellable = Math.max(v.tellable, tail);
       v.durable = prefix;
     }
-    const told = await this.tellMessages(ready.map((r) => r.v));
-    this.tell(p, told);
+    const told = await this.#tellMessages(ready.map((r) => r.v));
+    this.#tell(p, told);
     p.settle();
     for (const { v } of ready) this.marks.due(v);
     this.outbox.pump();
-    this.trim();
+    this.#trim();
   }
 
-  private isHere(v: Conv): boolean {
+  #isHere(v: Conv): boolean {
     return this.conversations.get(v.r.id) === v;
   }
 
   /** Makes the changes of what was marked; undefined where nothing is to be stored. */
-  private fill(p: Pending): Changes | undefined {
+  #fill(p: Pending): Changes | undefined {
     const c: Changes = { ...noChanges(), ...p.changes };
     if (p.meta) c.meta = { ...this.meta };
-    c.conversations = [...p.conversations].filter((v) => this.isHere(v)).map((v) => v.snapshot());
+    c.conversations = [...p.conversations].filter((v) => this.#isHere(v)).map((v) => v.snapshot());
     c.lanes = [...p.lanes].map((l) => ({ ...l }));
     c.drafts = [...p.drafts].filter((d) => this.outbox.drafts.get(d.r.id) === d)
       .map(({ r }) => (r.status === "sent" ? { ...r, text: undefined, data: undefined } : { ...r }));
@@ -216,20 +216,20 @@ export class Core {
    * sent is refused, room is made, and the rest waits: nothing is acknowledged or told
    * before it is kept.
    */
-  private async storeFailed(p: Pending, e: StoreError): Promise<void> {
-    this.pending.prepend(p);
+  async #storeFailed(p: Pending, e: StoreError): Promise<void> {
+    this.#pending.prepend(p);
     if (e.lost) {
-      this.trouble(e);
-      this.storeAll();
+      this.#trouble(e);
+      this.#storeAll();
       return;
     }
     if (e.code !== "store_full") throw e;
     const back = this.outbox.takeBack();
-    if (back.length > 0 || this.fullTries === 0) this.trouble(e);
+    if (back.length > 0 || this.#fullTries === 0) this.#trouble(e);
     if (back.length > 0) return;
-    this.trim(0);
+    this.#trim(0);
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, backoff(this.fullTries++));
+      const timer = setTimeout(resolve, backoff(this.#fullTries++));
       this.retryStore = () => {
         clearTimeout(timer);
         resolve();
@@ -238,11 +238,11 @@ export class Core {
   }
 
   /** Has all that is in memory stored anew. The messages are gone from the device. */
-  private storeAll(): void {
+  #storeAll(): void {
     const p = this.change();
     p.changes.messages.length = 0;
     p.meta = true;
-    this.held = 0;
+    this.#held = 0;
     for (const v of this.conversations.values()) {
       v.r.held = [];
       v.r.doubt = [];
@@ -256,7 +256,7 @@ export class Core {
   }
 
   /** Makes failed drafts of the own messages in a range that a restore took. */
-  private async unsend(lost: { conversation: string; from: number; to: number }): Promise<void> {
+  async #unsend(lost: { conversation: string; from: number; to: number }): Promise<void> {
     let { from } = lost;
     for (;;) {
       const messages = await this.store.messages(lost.conversation, from, lost.to, readMax);
@@ -277,7 +277,7 @@ export class Core {
 
   /** Resolves once what has gathered is durable; at once if there is nothing. */
   async settled(): Promise<void> {
-    if (this.keeping !== undefined) await this.committed();
+    if (this.#keeping !== undefined) await this.committed();
   }
 
   /** Stops the client because its store failed. */
@@ -298,7 +298,7 @@ export class Core {
 
   /** Has an event told once what has happened is durable. */
   note(...events: AnyEvent[]): void {
-    this.events.push(...events);
+    this.#events.push(...events);
     this.change().told = true;
   }
 
@@ -308,14 +308,14 @@ export class Core {
   }
 
   /** Something that the user should know. */
-  private trouble(e: StoreError): void {
+  #trouble(e: StoreError): void {
     this.emit({ events: [{ type: "trouble", error: e.toFailure() }] });
   }
 
-  private async tellMessages(of: readonly Conv[]): Promise<AnyEvent[]> {
+  async #tellMessages(of: readonly Conv[]): Promise<AnyEvent[]> {
     const events: AnyEvent[] = [];
     for (const v of of) {
-      while (this.isHere(v) && v.tellable > v.told) {
+      while (this.#isHere(v) && v.tellable > v.told) {
         const from = v.told + 1;
         const next = ranges.within(v.r.held, from, v.tellable)[0];
         if (next === undefined) break;
@@ -335,41 +335,32 @@ export class Core {
   }
 
   /** Tells what a change of the store was about. */
-  private tell(p: Pending, messages: readonly AnyEvent[]): void {
-    const patch: Patch = {};
+  #tell(p: Pending, messages: readonly AnyEvent[]): void {
+    const { user, device, bodyMax } = this.meta;
+    const drafts = [...p.drafts].filter((d) => this.outbox.drafts.get(d.r.id) === d).map(({ r }) => ({ order: r.order, draft: draftView(r) }));
     const conversations: ConversationData[] = [];
     const settled: Draft[] = [];
     for (const v of p.conversations) {
-      if (!this.isHere(v) || !v.stated) continue;
-      const data = conversationData(v, this.meta.user);
-      if (v.shown === undefined || !sameData(v.shown, data)) conversations.push((v.shown = data));
-    }
-    const drafts: { order: number; draft: Draft }[] = [];
-    for (const d of p.drafts) if (this.outbox.drafts.get(d.r.id) === d) drafts.push({ order: d.r.order, draft: draftView(d.r) });
-    for (const v of p.conversations) {
+      const here = this.#isHere(v);
+      if (here && v.stated) {
+        const data = conversationData(v, user);
+        if (v.shown === undefined || !sameData(v.shown, data)) conversations.push((v.shown = data));
+      }
       for (const [id, seq] of v.untoldDrafts) {
-        if (seq > v.told && this.isHere(v)) continue;
+        if (seq > v.told && here) continue;
         v.untoldDrafts.delete(id);
         const d = this.outbox.drafts.get(id);
-        if (d !== undefined) {
-          settled.push(draftView(d.r));
-          d.r.text = d.r.data = undefined;
-        }
+        if (d === undefined) continue;
+        settled.push(draftView(d.r));
+        d.r.text = d.r.data = undefined;
       }
     }
-    if (conversations.length > 0) patch.conversations = conversations;
-    if (p.changes.gone.length > 0) patch.gone = p.changes.gone.filter((id) => !this.conversations.has(id));
-    if (drafts.length > 0) patch.drafts = drafts;
-    if (settled.length > 0) patch.settled = settled;
-    if (p.dropped.length > 0) patch.discarded = p.dropped.map((d) => draftView(d.r));
-    if (p.meta) {
-      patch.user = this.meta.user;
-      patch.device = this.meta.device;
-      patch.bodyMax = this.meta.bodyMax;
-    }
-    const events = this.events.splice(0).concat(messages);
-    if (events.length > 0) patch.events = events;
-    this.emit(patch);
+    this.emit({
+      user, device, bodyMax, conversations, drafts, settled,
+      gone: p.changes.gone.filter((id) => !this.conversations.has(id)),
+      discarded: p.dropped.map((d) => draftView(d.r)),
+      events: [...this.#events.splice(0), ...messages],
+    });
   }
 
   // -------------------------------------------------------------------------
@@ -388,27 +379,27 @@ export class Core {
 
   /** Stores a message, which is held now. */
   keepMessage(v: Conv, m: MessageRecord): void {
-    this.held++;
-    v.touched = ++this.clock;
+    this.#held++;
+    v.touched = ++this.#clock;
     this.change().changes.messages.push(m);
   }
 
   /** So many messages are not held any more. */
   dropped(n: number): void {
-    this.held = Math.max(this.held - n, 0);
+    this.#held = Math.max(this.#held - n, 0);
   }
 
   touch(v: Conv): void {
-    v.touched = ++this.clock;
+    v.touched = ++this.#clock;
   }
 
   /** Drops old messages of the conversations that were looked at longest ago, when too
    * many are held. */
-  private trim(max = this.o.messagesMax): void {
-    if (this.held <= max) return;
+  #trim(max = this.o.messagesMax): void {
+    if (this.#held <= max) return;
     const target = max * 0.9;
     for (const v of [...this.conversations.values()].sort((a, b) => a.touched - b.touched)) {
-      if (this.held <= target) return;
+      if (this.#held <= target) return;
       // What is to be told or acknowledged stays.
       const to = Math.min(v.r.last - keepMin, v.r.tail, v.told, v.r.confirmedDelivered, v.r.counted, v.r.read);
       const dropped = ranges.size(ranges.within(v.r.held, 1, to));
@@ -426,23 +417,23 @@ export class Core {
 
   /** Has `tend` run at a time. */
   attend(at: number): void {
-    if (this.attention !== undefined && at >= this.attention) return;
-    this.attention = at;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.tend(), Math.max(at - now(), 0));
+    if (this.#attention !== undefined && at >= this.#attention) return;
+    this.#attention = at;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.tend(), Math.max(at - now(), 0));
   }
 
   /** Does what the clock asks for, if it is time. A tab in the background has slow
    * timers, so this is also called when something comes. */
   tend(): void {
-    if (this.attention === undefined || now() < this.attention || this.stopped !== undefined) {
-      if (this.attention !== undefined && this.stopped === undefined) {
-        clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.tend(), Math.max(this.attention - now(), 1));
+    if (this.#attention === undefined || now() < this.#attention || this.stopped !== undefined) {
+      if (this.#attention !== undefined && this.stopped === undefined) {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.tend(), Math.max(this.#attention - now(), 1));
       }
       return;
     }
-    this.attention = undefined;
+    this.#attention = undefined;
     const s = this.session;
     if (s !== undefined && s.open) {
       if (s.syncAgain && !s.syncing) this.sync.start(s);
@@ -461,39 +452,39 @@ export class Core {
   giveUp(e: ParleyError): void {
     if (this.stopped !== undefined) return;
     this.stopped = e;
-    this.halt();
+    this.#halt();
     if (e.code !== "closed") {
       const error: Failure = e.toFailure();
       this.emit({ connection: { status: "stopped", error }, events: [{ type: "stopped", error }] });
     }
   }
 
-  private halt(): void {
+  #halt(): void {
     this.stopping.abort();
     this.session?.close();
     this.nudge();
     this.retryStore();
     this.wakeOnline();
     this.live.close();
-    clearTimeout(this.timer);
+    clearTimeout(this.#timer);
   }
 
   /** Sends what is on its way for a moment, ends the connection, and closes the store. */
   async close(): Promise<void> {
     if (this.stopped === undefined) {
       const deadline = now() + closeWait;
-      while (this.session !== undefined && now() < deadline && !this.meta.restoring && this.busy(this.session)) {
+      while (this.session !== undefined && now() < deadline && !this.meta.restoring && this.#busy(this.session)) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
       await Promise.race([this.committed().catch(() => {}), new Promise((resolve) => setTimeout(resolve, closeWait))]);
     }
-    this.giveUp(new ParleyError("closed", "the client was closed"));
-    await this.connecting;
-    await this.keeping;
+    this.giveUp(closedError());
+    await this.#connecting;
+    await this.#keeping;
     await this.store.close();
   }
 
-  private busy(s: Session): boolean {
+  #busy(s: Session): boolean {
     return s.sends > 0 || this.outbox.sendable || s.acknowledging > 0 || this.marks.waiting;
   }
 
@@ -507,7 +498,7 @@ export class Core {
       if (left <= 0) throw new ParleyError("network", "there is no connection");
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
-        this.onlineWaiters.push(() => {
+        this.#onlineWaiters.push(() => {
           clearTimeout(timer);
           resolve();
         });
@@ -516,7 +507,7 @@ export class Core {
   }
 
   wakeOnline(): void {
-    for (const wake of this.onlineWaiters.splice(0)) wake();
+    for (const wake of this.#onlineWaiters.splice(0)) wake();
   }
 }
 

@@ -9,13 +9,17 @@ import type { Session } from "./session.js";
 
 /** Takes over what the server pushes and answers about conversations. */
 export class Inbox {
-  constructor(private readonly core: Core) {}
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
 
   /** Whether a conversation was heard of from the store before a restore: what comes
    * for it has to wait until the sync has said how it stands now. */
   outdated(s: Session, id: string): boolean {
-    const v = this.core.conversations.get(id);
-    if (v === undefined || v.r.incarnation === this.core.meta.incarnation) return false;
+    const v = this.#core.conversations.get(id);
+    if (v === undefined || v.r.incarnation === this.#core.meta.incarnation) return false;
     s.syncAgain = true;
     return true;
   }
@@ -24,22 +28,22 @@ export class Inbox {
     const id = toHex(w.conversation);
     if (w.seq === 0 || this.outdated(s, id)) return;
     s.seen?.add(id); // a sync that was answered before does not know of it
-    const v = this.core.known(id);
+    const v = this.#core.known(id);
     this.take(v, messageOf(id, w), w.ordinal);
     this.grown(v);
   }
 
   marks(s: Session, w: wire.MarksChanged): void {
     const id = toHex(w.conversation);
-    const v = this.core.conversations.get(id);
-    if (v === undefined || this.outdated(s, id) || w.user === this.core.meta.user) return;
+    const v = this.#core.conversations.get(id);
+    if (v === undefined || this.outdated(s, id) || w.user === this.#core.meta.user) return;
     const known = v.member(w.user);
     v.raise({
       user: w.user, name: known?.name ?? "", picture: known?.picture ?? "", role: known?.role || wire.ROLE_MEMBER,
       delivered: w.delivered, read: w.read,
     });
     v.tick();
-    this.core.put(v);
+    this.#core.put(v);
   }
 
   state(s: Session, w: wire.State): void {
@@ -51,10 +55,10 @@ export class Inbox {
 
   /** Takes over a state, of whatever way it came. */
   takeState(id: string, w: wire.State): Conv | undefined {
-    if (w.left && !this.core.conversations.has(id)) return undefined; // it was never here
-    const v = this.core.known(id);
-    if (v.r.incarnation !== this.core.meta.incarnation) {
-      this.core.restorer.reset(v, w);
+    if (w.left && !this.#core.conversations.has(id)) return undefined; // it was never here
+    const v = this.#core.known(id);
+    if (v.r.incarnation !== this.#core.meta.incarnation) {
+      this.#core.restorer.reset(v, w);
     } else if (!v.stated && !w.left) {
       // What another device of the user has is not new to him, but what came here is told.
       const first = v.r.held[0]?.[0] ?? Infinity;
@@ -68,15 +72,15 @@ export class Inbox {
   /** Adds a message to what a conversation holds. `ordinal` is 0 where it is unknown. */
   take(v: Conv, m: MessageRecord, ordinal: number): void {
     if (m.seq === 0) return;
-    this.core.outbox.own(m);
+    this.#core.outbox.own(m);
     if (v.holds(m.seq)) return;
     v.hold(m.seq, m.seq);
     v.count(m.seq, this.tallyOf(m, ordinal));
     v.remember(m);
-    if (m.from !== this.core.meta.user) v.foreign = Math.max(v.foreign, m.seq);
+    if (m.from !== this.#core.meta.user) v.foreign = Math.max(v.foreign, m.seq);
     v.r.changed = Math.max(v.r.changed, m.at);
-    if (v.r.kind === wire.CONVERSATION_GROUP && (m.event !== undefined || m.from === this.core.meta.user && !v.r.membersKnown)) v.membersStale = true;
-    this.core.keepMessage(v, m);
+    if (v.r.kind === wire.CONVERSATION_GROUP && (m.event !== undefined || m.from === this.#core.meta.user && !v.r.membersKnown)) v.membersStale = true;
+    this.#core.keepMessage(v, m);
   }
 
   /** Follows up what a conversation holds or has heard of. */
@@ -84,12 +88,12 @@ export class Inbox {
     if (!v.stated || !v.fold()) this.askState(v);
     if (v.stated) v.advance();
     v.tick();
-    this.core.put(v);
-    this.core.pulls.want(v);
+    this.#core.put(v);
+    this.#core.pulls.want(v);
   }
 
   tallyOf(m: MessageRecord, ordinal: number): Tally {
-    return { ordinal, counts: m.kind !== wire.KIND_SYSTEM, own: m.from === this.core.meta.user && m.from !== "" };
+    return { ordinal, counts: m.kind !== wire.KIND_SYSTEM, own: m.from === this.#core.meta.user && m.from !== "" };
   }
 
   /** Adds a page to what a conversation holds, whoever asked for it. */
@@ -111,29 +115,29 @@ export class Inbox {
     v.r.membersKnown = true;
     v.memberViews = undefined;
     for (const m of v.r.members) m.role = wire.ROLE_NONE;
-    for (const m of w.members) if (m.user !== this.core.meta.user) v.raise(memberOf(m));
+    for (const m of w.members) if (m.user !== this.#core.meta.user) v.raise(memberOf(m));
     v.tick();
-    this.core.put(v);
+    this.#core.put(v);
   }
 
   /** Asks for the state of one conversation. */
   askState(v: Conv): void {
-    const s = this.core.session;
+    const s = this.#core.session;
     if (s === undefined || v.stateDue) return;
     v.stateDue = true;
     const { id } = v.r;
     s.ask({ state: { conversation: fromHex(id) } }, (m) => {
       v.stateDue = false;
-      if (m === undefined || this.core.conversations.get(id) !== v || this.outdated(s, id)) return;
+      if (m === undefined || this.#core.conversations.get(id) !== v || this.outdated(s, id)) return;
       if (m.state !== undefined) {
         this.takeState(id, m.state);
       } else if (v.stated) {
         // What it shows may be old; the next push or sync tells.
       } else if (m.error !== undefined && isRetry(m.error.code)) {
         s.syncAgain = true; // its end asks again
-        this.core.attend(now() + backoff(1));
+        this.#core.attend(now() + backoff(1));
       } else {
-        this.core.sync.gone(v); // it is not the user's any more
+        this.#core.sync.gone(v); // it is not the user's any more
       }
     });
   }

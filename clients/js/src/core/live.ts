@@ -20,44 +20,48 @@ const typistsMax = 1_000;
 /** What is of this moment, and kept nowhere: presence, typing, profiles. */
 export class Live {
   /** What each tab watches, the latest last. */
-  private readonly watching = new Map<string, readonly string[]>();
-  private watched = "";
-  private readonly typists = new Map<string, { readonly timer: ReturnType<typeof setTimeout>; readonly stop: () => void }>();
+  readonly #watching = new Map<string, readonly string[]>();
+  #watched = "";
+  readonly #typists = new Map<string, { readonly timer: ReturnType<typeof setTimeout>; readonly stop: () => void }>();
   /** When it was last said that the user writes, by conversation. */
-  private readonly writing = new Map<string, number>();
-  private readonly profiles = new Map<string, { readonly profile: Profile; readonly at: number }>();
+  readonly #writing = new Map<string, number>();
+  readonly #profiles = new Map<string, { readonly profile: Profile; readonly at: number }>();
 
-  constructor(private readonly core: Core) {}
+  readonly #core: Core;
 
-  close(): void {
-    for (const t of this.typists.values()) clearTimeout(t.timer);
-    this.typists.clear();
+  constructor(core: Core) {
+    this.#core = core;
   }
 
-  private emit(...events: AnyEvent[]): void {
-    if (events.length > 0) this.core.emit({ events });
+  close(): void {
+    for (const t of this.#typists.values()) clearTimeout(t.timer);
+    this.#typists.clear();
+  }
+
+  #emit(...events: AnyEvent[]): void {
+    if (events.length > 0) this.#core.emit({ events });
   }
 
   // Watching
 
   attached(s: Session): void {
-    this.watched = "";
-    this.writing.clear();
-    this.sendWatch(s);
+    this.#watched = "";
+    this.#writing.clear();
+    this.#sendWatch(s);
   }
 
   /** Replaces what a tab watches. */
   watch(tab: string, ids: readonly string[]): void {
-    this.watching.delete(tab);
-    if (ids.length > 0) this.watching.set(tab, ids.slice(0, watchMax));
-    if (this.core.session !== undefined) this.sendWatch(this.core.session);
+    this.#watching.delete(tab);
+    if (ids.length > 0) this.#watching.set(tab, ids.slice(0, watchMax));
+    if (this.#core.session !== undefined) this.#sendWatch(this.#core.session);
   }
 
-  private sendWatch(s: Session): void {
-    const ids = [...new Set([...this.watching.values()].reverse().flat())].slice(0, watchMax);
+  #sendWatch(s: Session): void {
+    const ids = [...new Set([...this.#watching.values()].reverse().flat())].slice(0, watchMax);
     const key = ids.join();
-    if (key === this.watched || !s.open) return;
-    this.watched = key;
+    if (key === this.#watched || !s.open) return;
+    this.#watched = key;
     s.ask({ watch: { conversations: ids.map(fromHex) } }, (m) => {
       if (m?.presences !== undefined) this.presences(m.presences);
     });
@@ -65,7 +69,7 @@ export class Live {
 
   presences(w: wire.Presences): Presence[] {
     const all = w.presences.map(presenceView);
-    this.emit(...all.map((presence) => ({ type: "presence", presence }) as const));
+    this.#emit(...all.map((presence) => ({ type: "presence", presence }) as const));
     return all;
   }
 
@@ -73,67 +77,67 @@ export class Live {
 
   typed(w: wire.Typing): void {
     const id = toHex(w.conversation);
-    if (w.user === this.core.meta.user) return;
+    if (w.user === this.#core.meta.user) return;
     const key = id + w.user;
-    const was = this.typists.get(key);
+    const was = this.#typists.get(key);
     if (!w.active) {
       was?.stop();
       return;
     }
-    if (was === undefined && this.typists.size >= typistsMax) return;
+    if (was === undefined && this.#typists.size >= typistsMax) return;
     clearTimeout(was?.timer);
     const stop = () => {
-      clearTimeout(this.typists.get(key)?.timer);
-      this.typists.delete(key);
-      this.emit({ type: "typing", id, user: w.user, active: false });
+      clearTimeout(this.#typists.get(key)?.timer);
+      this.#typists.delete(key);
+      this.#emit({ type: "typing", id, user: w.user, active: false });
     };
-    this.typists.set(key, { timer: setTimeout(stop, typingLasts), stop });
-    if (was === undefined) this.emit({ type: "typing", id, user: w.user, active: true });
+    this.#typists.set(key, { timer: setTimeout(stop, typingLasts), stop });
+    if (was === undefined) this.#emit({ type: "typing", id, user: w.user, active: true });
   }
 
   /** A message came: its sender does not write any more. */
   wrote(id: string, user: string): void {
-    this.typists.get(id + user)?.stop();
+    this.#typists.get(id + user)?.stop();
   }
 
   /** Says that the user writes, but not at each key; or that he has stopped. */
   typing(id: string, active: boolean): void {
-    const s = this.core.session;
-    const last = this.writing.get(id);
+    const s = this.#core.session;
+    const last = this.#writing.get(id);
     if (s === undefined || (active ? last !== undefined && now() < last + typingEvery : last === undefined)) return;
-    if (active) this.writing.set(id, now());
-    else this.writing.delete(id);
+    if (active) this.#writing.set(id, now());
+    else this.#writing.delete(id);
     s.tell({ typing: { conversation: fromHex(id), active } });
   }
 
   /** The user has sent what he wrote, which says by itself that he has stopped. */
   sent(id: string): void {
-    this.writing.delete(id);
+    this.#writing.delete(id);
   }
 
   // Profiles
 
   /** The profile of a user, if it is known and not old. */
   profile(user: string): Profile | undefined {
-    const p = this.profiles.get(user);
+    const p = this.#profiles.get(user);
     return p !== undefined && now() < p.at + profileLasts ? p.profile : undefined;
   }
 
   /** Takes over profiles, and shows them wherever their users are members. */
   profiled(w: wire.Profiles): Profile[] {
-    const all = w.profiles.map((p) => profileView(p, p.user === this.core.meta.user));
+    const all = w.profiles.map((p) => profileView(p, p.user === this.#core.meta.user));
     for (const profile of all) {
-      this.profiles.delete(profile.user);
-      this.profiles.set(profile.user, { profile, at: now() });
-      if (this.profiles.size > profilesMax) this.profiles.delete(this.profiles.keys().next().value!);
-      for (const v of this.core.conversations.values()) {
+      this.#profiles.delete(profile.user);
+      this.#profiles.set(profile.user, { profile, at: now() });
+      if (this.#profiles.size > profilesMax) this.#profiles.delete(this.#profiles.keys().next().value!);
+      for (const v of this.#core.conversations.values()) {
         const m = v.member(profile.user);
         if (m === undefined || m.name === profile.name && m.picture === profile.picture) continue;
         v.raise({ ...m, name: profile.name, picture: profile.picture });
-        this.core.put(v);
+        this.#core.put(v);
       }
     }
-    this.emit(...all.map((profile) => ({ type: "profile", profile }) as const));
+    this.#emit(...all.map((profile) => ({ type: "profile", profile }) as const));
     return all;
   }
 }

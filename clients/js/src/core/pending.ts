@@ -18,13 +18,13 @@ export class Pending {
   readonly lost: { conversation: string; from: number; to: number }[] = [];
   /** Resolves once it is applied, and rejects if it never will be. */
   readonly done: Promise<void>;
-  private resolve!: () => void;
-  private reject!: (e: unknown) => void;
+  #resolve!: () => void;
+  #reject!: (e: unknown) => void;
 
   constructor(readonly generation: number) {
     this.done = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
+      this.#resolve = resolve;
+      this.#reject = reject;
     });
     this.done.catch(() => {}); // most of the time nobody waits
   }
@@ -70,7 +70,7 @@ export class Pending {
   }
 
   settle(failed?: unknown): void {
-    if (failed === undefined) this.resolve();
-    else this.reject(failed);
+    if (failed === undefined) this.#resolve();
+    else this.#reject(failed);
   }
 }

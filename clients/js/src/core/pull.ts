@@ -15,18 +15,22 @@ const pullsMax = 4;
 
 /** Reads what conversations lack. */
 export class Puller {
-  private queue: Conv[] = [];
+  #queue: Conv[] = [];
 
-  constructor(private readonly core: Core) {}
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
 
   clear(): void {
-    this.queue = [];
+    this.#queue = [];
   }
 
   /** Has the last messages of conversations read. */
   previews(ids: readonly string[]): void {
     for (const id of ids) {
-      const v = this.core.conversations.get(id);
+      const v = this.#core.conversations.get(id);
       if (v === undefined || v.r.left || v.r.last === 0 || v.holds(v.r.last)) continue;
       v.previewDue = true;
       this.want(v);
@@ -36,35 +40,35 @@ export class Puller {
   /** Has a conversation read if something of it is missing: each has at most one
    * request on its way or waiting. */
   want(v: Conv): void {
-    const s = this.core.session;
-    if (s === undefined || v.pulling || !v.stated || this.core.conversations.get(v.r.id) !== v || !lacks(v)) return;
+    const s = this.#core.session;
+    if (s === undefined || v.pulling || !v.stated || this.#core.conversations.get(v.r.id) !== v || !lacks(v)) return;
     v.pulling = true;
-    this.queue.push(v);
+    this.#queue.push(v);
     this.more(s);
   }
 
   /** Begins reading while there is room. */
   more(s: Session): void {
-    for (let n = this.queue.length; n > 0 && s.pulling < pullsMax && s.open; n--) {
-      const v = this.queue.shift()!;
+    for (let n = this.#queue.length; n > 0 && s.pulling < pullsMax && s.open; n--) {
+      const v = this.#queue.shift()!;
       if (now() < v.pullAt) {
-        this.queue.push(v);
-        this.core.attend(v.pullAt);
+        this.#queue.push(v);
+        this.#core.attend(v.pullAt);
         continue;
       }
       s.pulling++;
-      this.pull(s, v);
+      this.#pull(s, v);
     }
   }
 
   /** Reads one part of what a conversation lacks. */
-  private pull(s: Session, v: Conv): void {
+  #pull(s: Session, v: Conv): void {
     const { r } = v;
     const { id, last } = r;
     const doubt = ranges.top(r.doubt);
     const missing = ranges.missing(r.held, r.tail + 1, r.left ? r.tail : last);
     const conversation = fromHex(id);
-    const jump = doubt === 0 && ranges.size(missing) > this.core.o.catchUpMax;
+    const jump = doubt === 0 && ranges.size(missing) > this.#core.o.catchUpMax;
     let q: Init<wire.Request>;
     if (doubt > 0) q = { history: { conversation, to: doubt, backward: true, limit: pageMax } };
     else if (jump) q = { history: { conversation, to: last, backward: true, limit: pageMax } };
@@ -72,22 +76,22 @@ export class Puller {
     else if (v.membersStale && !r.left) q = { members: { conversation } };
     else q = { history: { conversation, to: last, backward: true, limit: 1 } };
     if (q.history?.limit === 1) v.previewDue = false;
-    s.ask(q, (m) => void this.answered(s, v, m, doubt, jump, last));
+    s.ask(q, (m) => void this.#answered(s, v, m, doubt, jump, last));
   }
 
-  private async answered(s: Session, v: Conv, m: wire.ServerMessage | undefined, doubt: number, jump: boolean, last: number): Promise<void> {
-    const { incarnation } = this.core.meta;
-    const here = () => this.core.session === s && this.core.conversations.get(v.r.id) === v && this.core.meta.incarnation === incarnation;
+  async #answered(s: Session, v: Conv, m: wire.ServerMessage | undefined, doubt: number, jump: boolean, last: number): Promise<void> {
+    const { incarnation } = this.#core.meta;
+    const here = () => this.#core.session === s && this.#core.conversations.get(v.r.id) === v && this.#core.meta.incarnation === incarnation;
     let again = false;
     if (m !== undefined && here()) {
       try {
-        again = await this.pulled(v, m, doubt, jump, here);
+        again = await this.#pulled(v, m, doubt, jump, here);
       } catch (e) {
-        this.core.storeBroke(e);
+        this.#core.storeBroke(e);
         return;
       }
     }
-    if (this.core.session !== s) return; // detaching has settled the rest
+    if (this.#core.session !== s) return; // detaching has settled the rest
     s.pulling--;
     v.pulling = false; // only now: what came is not reason enough to ask again
     if (again || v.r.last > last || v.previewDue || v.membersStale) this.want(v);
@@ -95,8 +99,8 @@ export class Puller {
   }
 
   /** Takes the answer, and returns whether to go on. */
-  private async pulled(v: Conv, m: wire.ServerMessage, doubt: number, jump: boolean, here: () => boolean): Promise<boolean> {
-    const { inbox, restorer } = this.core;
+  async #pulled(v: Conv, m: wire.ServerMessage, doubt: number, jump: boolean, here: () => boolean): Promise<boolean> {
+    const { inbox, restorer } = this.#core;
     if (m.members !== undefined) {
       inbox.takeMembers(v, m.members);
     } else if (m.page !== undefined && doubt > 0) {
@@ -107,7 +111,7 @@ export class Puller {
       const run = ranges.run(v.r.held, v.r.last);
       if (jump && run !== undefined && run[0] > v.r.tail) {
         v.r.tail = run[1]; // and a hole stays behind
-        this.core.put(v);
+        this.#core.put(v);
       }
       // A page that brings nothing is not asked for again until something comes.
       return v.r.tail > before;

@@ -17,11 +17,15 @@ import type { Session } from "./session.js";
 // newest page down to the first message that is the same. Lanes look for their drafts,
 // which may be in the copy, and go on in a new stream.
 export class Restorer {
-  constructor(private readonly core: Core) {}
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
 
   /** Begins the life with a new incarnation. Everything is in the store. */
   begin(s: Session): void {
-    const { meta, outbox } = this.core;
+    const { meta, outbox } = this.#core;
     meta.incarnation = s.welcome.incarnation;
     meta.restoring = true;
     meta.cursor = new Uint8Array();
@@ -36,7 +40,7 @@ export class Restorer {
     const last = w.left ? ranges.top(old) : w.last; // unknown; the comparison will tell
     if (ranges.top(old) > last) this.lose(v, old, last + 1);
     const { id, kind, title, tail, members, preview } = v.r;
-    const next = blankRecord(id, this.core.meta.incarnation);
+    const next = blankRecord(id, this.#core.meta.incarnation);
     Object.assign(next, {
       kind, title, changed: w.changed, tail: Math.min(tail, last), doubt: ranges.within(old, 1, last),
       members: members.map((m) => ({ ...m, delivered: 0, read: 0 })),
@@ -51,21 +55,21 @@ export class Restorer {
     const to = ranges.top(held);
     const lost = ranges.size(ranges.within(held, from, to));
     if (lost === 0) return;
-    this.core.dropped(lost);
+    this.#core.dropped(lost);
     const { id } = v.r;
-    const p = this.core.change();
+    const p = this.#core.change();
     p.lost.push({ conversation: id, from, to });
     p.cut(id, from, to);
     if (v.r.preview !== undefined && v.r.preview.seq >= from) v.r.preview = undefined;
-    this.core.note({ type: "restored", id, from });
+    this.#core.note({ type: "restored", id, from });
   }
 
   /** Holds what is in doubt, up to a sequence, against the server's newest page of it. */
   async compare(v: Conv, page: wire.Page, top: number, here: () => boolean): Promise<void> {
     const empty = page.to < page.from;
     const from = empty ? 1 : Math.max(page.from, 1);
-    await this.core.committed();
-    const ours = await this.core.store.messages(v.r.id, from, top, pageMax);
+    await this.#core.committed();
+    const ours = await this.#core.store.messages(v.r.id, from, top, pageMax);
     if (!here() || ranges.top(v.r.doubt) !== top) return;
     const theirs = new Map(page.items.flatMap(({ message }) => (message ? [[message.seq, messageOf(v.r.id, message)] as const] : [])));
     const same = empty ? 0 : Math.max(0, ...ours.filter((m) => isSame(m, theirs.get(m.seq))).map((m) => m.seq));
@@ -84,7 +88,7 @@ export class Restorer {
       v.told = Math.min(v.told, v.r.tail);
       v.tellable = Math.min(v.tellable, v.r.tail);
     }
-    this.core.inbox.takePage(v, page);
+    this.#core.inbox.takePage(v, page);
   }
 
   /** Drops what can not be compared. */
@@ -92,7 +96,7 @@ export class Restorer {
     if (v.r.doubt.length === 0) return;
     this.lose(v, v.r.doubt, 1);
     v.r.doubt = [];
-    this.core.put(v);
+    this.#core.put(v);
   }
 }
 

@@ -1,5 +1,5 @@
 import { ParleyError } from "../errors.js";
-import { Code } from "../views.js";
+import { TOO_LARGE } from "../views.js";
 import { decodeServer, encodeRequest, join, type Init, type Subprotocol } from "../wire/codec.js";
 import * as wire from "../wire/schema.js";
 import type { WebSocketConstructor, WebSocketLike } from "../api.js";
@@ -67,39 +67,43 @@ export class Session {
   seen: Set<string> | undefined;
   syncFails = 0;
 
-  private readonly ws: WebSocketLike;
-  private readonly answers = new Map<number, Answer>();
-  private lastId = 0;
-  private out: Init<wire.Request>[] = [];
-  private unanswered = 0;
-  private flushing = false;
-  private inbox: Payload[] = [];
-  private inboxBytes = 0;
-  private draining = false;
-  private heard = now();
-  private over = false;
-  private failure: CloseError | undefined;
-  private watchdog: ReturnType<typeof setInterval> | undefined;
-  private end!: (e: CloseError) => void;
+  readonly #ws: WebSocketLike;
+  readonly #answers = new Map<number, Answer>();
+  #lastId = 0;
+  #out: Init<wire.Request>[] = [];
+  #unanswered = 0;
+  #flushing = false;
+  #inbox: Payload[] = [];
+  #inboxBytes = 0;
+  /** What came is being handed over, or may not be yet. */
+  #draining = true;
+  #first: wire.ServerMessage[] = [];
+  #heard = now();
+  #over = false;
+  #watchdog: ReturnType<typeof setInterval> | undefined;
+  #end!: (e: CloseError) => void;
 
-  private constructor(private readonly o: SessionOptions) {
-    this.ended = new Promise((resolve) => (this.end = resolve));
-    this.ws = new o.webSocket(o.url, [`parley.v1.${o.subprotocol}`, `parley.token.${o.token}`]);
-    this.ws.binaryType = "arraybuffer";
-    this.ws.onclose = (e: { code: number; reason: string }) => this.finish(this.failure ?? new CloseError(e.code, String(e.reason)));
-    this.ws.onerror = () => {}; // onclose follows
+  readonly #o: SessionOptions;
+
+  private constructor(o: SessionOptions) {
+    this.#o = o;
+    this.ended = new Promise((resolve) => (this.#end = resolve));
+    this.#ws = new o.webSocket(o.url, [`parley.v1.${o.subprotocol}`, `parley.token.${o.token}`]);
+    this.#ws.binaryType = "arraybuffer";
+    this.#ws.onclose = (e: { code: number; reason: string }) => this.#finish(new CloseError(e.code, String(e.reason)));
+    this.#ws.onerror = () => {}; // onclose follows
   }
 
   /** Connects, and waits for the welcome. It rejects with a CloseError, or with what
    * the WebSocket throws at an URL or a token that can not be. */
   static async open(o: SessionOptions, signal: AbortSignal): Promise<Session> {
     const s = new Session(o);
-    const abort = () => s.drop("closed");
-    const timer = setTimeout(() => s.drop("the server does not answer"), openWait);
+    const abort = () => s.close();
+    const timer = setTimeout(() => s.#fail("the server does not answer"), openWait);
     signal.addEventListener("abort", abort);
     try {
       const first = new Promise<void>((resolve) => {
-        s.ws.onmessage = (e: { data: Payload }) => s.begin(e.data, resolve);
+        s.#ws.onmessage = (e: { data: Payload }) => s.#begin(e.data, resolve);
       });
       const failed = await Promise.race([first, s.ended]);
       if (failed !== undefined) throw failed;
@@ -112,148 +116,153 @@ export class Session {
 
   /** Whether requests may be made. */
   get open(): boolean {
-    return !this.over && !this.leaving;
+    return !this.#over && !this.leaving;
   }
 
   /** Takes the message that begins with the welcome. */
-  private begin(payload: Payload, resolve: () => void): void {
-    const [first, ...rest] = this.parse(payload);
+  #begin(payload: Payload, resolve: () => void): void {
+    this.#first = this.#parse(payload);
+    const first = this.#first.shift();
     if (first?.welcome === undefined) {
-      this.fail(4200, "no welcome");
+      this.#fail("no welcome", 4200);
       return;
     }
     this.welcome = first.welcome;
     const most = this.welcome.requestsMax;
     if (most > 0) this.window = Math.min(this.window, Math.max(most - reserve, most >> 1, 1));
-    this.ws.onmessage = (e: { data: Payload }) => this.received(e.data);
+    this.#ws.onmessage = (e: { data: Payload }) => this.#received(e.data);
     const patience = 2 * this.welcome.heartbeatMs || silenceMax;
-    this.watchdog = setInterval(() => {
-      if (now() - this.heard > patience) this.drop("the server is silent");
+    this.#watchdog = setInterval(() => {
+      if (now() - this.#heard > patience) this.#fail("the server is silent");
     }, Math.min(patience / 4, 10_000));
-    if (rest.length > 0) void this.drain(rest);
     resolve();
   }
 
-  private parse(payload: Payload): wire.ServerMessage[] {
-    this.heard = now();
+  /** Has what came, and what comes, handed over. */
+  start(): void {
+    void this.#drain(this.#first);
+  }
+
+  #parse(payload: Payload): wire.ServerMessage[] {
+    this.#heard = now();
     try {
-      if ((typeof payload === "string") !== (this.o.subprotocol === "json")) throw new Error("of the other subprotocol");
+      if ((typeof payload === "string") !== (this.#o.subprotocol === "json")) throw new Error("of the other subprotocol");
       return decodeServer(payload);
     } catch (e) {
-      this.fail(4200, "not understood: " + String((e as Error).message));
+      this.#fail("not understood: " + String((e as Error).message), 4200);
       return [];
     }
   }
 
-  private received(payload: Payload): void {
-    this.heard = now();
-    this.inboxBytes += typeof payload === "string" ? 2 * payload.length : payload.byteLength;
-    this.inbox.push(payload);
-    if (this.inboxBytes > inboxMax) this.fail(1000, "more came than could be taken");
-    else if (!this.draining) void this.drain([]);
+  #received(payload: Payload): void {
+    this.#heard = now();
+    this.#inboxBytes += typeof payload === "string" ? 2 * payload.length : payload.byteLength;
+    this.#inbox.push(payload);
+    if (this.#inboxBytes > inboxMax) this.#fail("more came than could be taken");
+    else if (!this.#draining) void this.#drain([]);
   }
 
   /** Hands over what has come, all of it at once, until nothing is left. */
-  private async drain(messages: wire.ServerMessage[]): Promise<void> {
-    this.draining = true;
+  async #drain(messages: wire.ServerMessage[]): Promise<void> {
+    this.#draining = true;
     do {
-      for (const payload of this.inbox.splice(0)) messages.push(...this.parse(payload));
-      this.inboxBytes = 0;
-      if (messages.length > 0) await this.o.handle(this, messages.splice(0));
-    } while (this.inbox.length > 0 && !this.over);
-    this.draining = false;
+      for (const payload of this.#inbox.splice(0)) messages.push(...this.#parse(payload));
+      this.#inboxBytes = 0;
+      if (messages.length > 0) await this.#o.handle(this, messages.splice(0));
+    } while (this.#inbox.length > 0 && !this.#over);
+    this.#draining = false;
   }
 
   /** Sends a request. `answer` is called once: with the answer, or with nothing when
    * the session ended before. */
   ask(request: Init<wire.Request>, answer: Answer): void {
-    if (this.over) {
+    if (this.#over) {
       answer(undefined);
       return;
     }
-    do this.lastId = (this.lastId + 1) >>> 0 || 1; while (this.answers.has(this.lastId));
-    this.answers.set(this.lastId, answer);
-    this.out.push({ ...request, id: this.lastId });
-    this.flushSoon();
+    do this.#lastId = (this.#lastId + 1) >>> 0 || 1; while (this.#answers.has(this.#lastId));
+    this.#answers.set(this.#lastId, answer);
+    this.#out.push({ ...request, id: this.#lastId });
+    this.#flushSoon();
   }
 
   /** Sends a request to which only a refusal would be answered. */
   tell(request: Init<wire.Request>): void {
     if (!this.open) return;
-    this.out.push(request);
-    this.flushSoon();
+    this.#out.push(request);
+    this.#flushSoon();
   }
 
   /** Passes an answer on; false if nothing asked for it. */
   reply(m: wire.ServerMessage): boolean {
-    const answer = this.answers.get(m.replyTo);
+    const answer = this.#answers.get(m.replyTo);
     if (answer === undefined) return false;
-    this.answers.delete(m.replyTo);
-    this.unanswered--;
+    this.#answers.delete(m.replyTo);
+    this.#unanswered--;
     answer(m);
-    if (this.out.length > 0) this.flushSoon();
-    if (this.leaving && this.answers.size === 0) this.close();
+    if (this.#out.length > 0) this.#flushSoon();
+    if (this.leaving && this.#answers.size === 0) this.close();
     return true;
   }
 
-  private flushSoon(): void {
-    if (this.flushing) return;
-    this.flushing = true;
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
     queueMicrotask(() => {
-      this.flushing = false;
-      this.flush();
+      this.#flushing = false;
+      this.#flush();
     });
   }
 
   /** Sends what has gathered, in as few WebSocket messages as it fits. */
-  private flush(): void {
+  #flush(): void {
     const limit = this.welcome.frameMax || frameMaxDefault;
     const most = this.welcome.requestsMax || Infinity;
     let parts: Uint8Array[] = [];
     let size = 0;
     const write = () => {
-      if (parts.length > 0) this.ws.send(join(this.o.subprotocol, parts));
+      if (parts.length > 0) this.#ws.send(join(this.#o.subprotocol, parts));
       parts = [];
       size = 0;
     };
-    while (this.out.length > 0 && !this.over && (this.unanswered < most || !this.out[0]!.id)) {
-      const request = this.out.shift()!;
-      const part = encodeRequest(this.o.subprotocol, request);
-      if (request.id) this.unanswered++;
+    while (this.#out.length > 0 && !this.#over && (this.#unanswered < most || !this.#out[0]!.id)) {
+      const request = this.#out.shift()!;
+      const part = encodeRequest(this.#o.subprotocol, request);
+      if (request.id) this.#unanswered++;
       if (part.length > limit) {
-        this.tooLarge(request.id ?? 0, part.length);
+        this.#tooLarge(request.id ?? 0, part.length);
         continue;
       }
       if (size + part.length > limit || parts.length === perFrameMax) write();
       parts.push(part);
       size += part.length;
     }
-    if (!this.over) write();
+    if (!this.#over) write();
   }
 
   /** Answers a request that is too large alone as the server would. */
-  private tooLarge(id: number, size: number): void {
+  #tooLarge(id: number, size: number): void {
     if (id === 0) return;
-    const error: wire.Error = { code: Code.tooLarge, name: "too_large", message: `a request of ${size} bytes`, expected: 0, retryAfterMs: 0 };
+    const error: wire.Error = { code: TOO_LARGE, name: "too_large", message: `a request of ${size} bytes`, expected: 0, retryAfterMs: 0 };
     queueMicrotask(() => this.reply({ replyTo: id, error }));
   }
 
   /** Ends the session so that the next login changes something. */
   renew(): void {
-    this.fail(1000, "another login is needed");
+    this.#fail("another login is needed");
   }
 
   /** Sends nothing more, and closes when all is answered, or after a while. */
   leave(): void {
     if (!this.open) return;
     this.leaving = true;
-    if (this.answers.size === 0) this.close();
+    if (this.#answers.size === 0) this.close();
     else setTimeout(() => this.close(), leaveWait);
   }
 
   /** Says goodbye. */
   close(): void {
-    this.fail(1000, "closed");
+    this.#fail("closed");
   }
 
   /** Expects something from the server soon, or gives the connection up. */
@@ -262,44 +271,33 @@ export class Session {
     const before = now();
     this.ask({ acknowledge: { marks: [] } }, () => {});
     setTimeout(() => {
-      if (this.heard < before) this.drop("the server is silent");
+      if (this.#heard < before) this.#fail("the server is silent");
     }, leaveWait);
   }
 
-  /** Gives the connection up: nobody may be there to close it with. */
-  private drop(why: string): void {
-    this.failure ??= new CloseError(1006, why);
-    this.hangUp(1000);
-    this.finish(this.failure);
-  }
-
-  private fail(code: number, why: string): void {
-    this.failure ??= new CloseError(1006, why);
-    this.hangUp(code);
-    this.finish(this.failure);
-  }
-
-  private hangUp(code: number): void {
+  /** Gives the connection up, without waiting for anybody to agree. */
+  #fail(why: string, code = 1000): void {
     try {
-      this.ws.close(code);
+      this.#ws.close(code);
     } catch {
       // It was closed already.
     }
+    this.#finish(new CloseError(1006, why));
   }
 
-  private finish(e: CloseError): void {
-    if (this.over) return;
-    this.over = true;
-    clearInterval(this.watchdog);
-    this.ws.onmessage = null;
-    this.ws.onclose = null;
-    this.end(e);
+  #finish(e: CloseError): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearInterval(this.#watchdog);
+    this.#ws.onmessage = null;
+    this.#ws.onclose = null;
+    this.#end(e);
   }
 
   /** Tells everybody who waits for an answer that there will be none. */
   abandon(): void {
-    const waiting = [...this.answers.values()];
-    this.answers.clear();
+    const waiting = [...this.#answers.values()];
+    this.#answers.clear();
     for (const answer of waiting) answer(undefined);
   }
 }

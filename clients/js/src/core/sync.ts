@@ -15,7 +15,11 @@ const nothing = new Uint8Array();
 
 /** Asks what has changed. */
 export class Syncer {
-  constructor(private readonly core: Core) {}
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
 
   /** A sync that is asked for while one runs begins when that one ends: what made it
    * necessary may lie behind a page that was read already. */
@@ -27,58 +31,58 @@ export class Syncer {
     s.syncing = true;
     s.syncAgain = s.unavailable = s.synced = false;
     s.seen = new Set();
-    this.core.connectionIs({ status: "syncing" });
-    this.ask(s, this.core.meta.restoring ? nothing : this.core.meta.cursor);
+    this.#core.connectionIs({ status: "syncing" });
+    this.#ask(s, this.#core.meta.restoring ? nothing : this.#core.meta.cursor);
   }
 
-  private ask(s: Session, cursor: Uint8Array): void {
+  #ask(s: Session, cursor: Uint8Array): void {
     s.ask({ sync: { cursor, limit: syncLimit } }, (m) => {
-      if (m?.syncPage !== undefined) this.page(s, m.syncPage);
-      else if (m !== undefined) this.failed(s, m.error);
+      if (m?.syncPage !== undefined) this.#page(s, m.syncPage);
+      else if (m !== undefined) this.#failed(s, m.error);
     });
   }
 
   /** Tries again later. The cursor of a broken store is given up. */
-  private failed(s: Session, e: wire.Error | undefined): void {
+  #failed(s: Session, e: wire.Error | undefined): void {
     s.syncing = false;
     const pause = Math.max(backoff(s.syncFails++), e?.retryAfterMs ?? 0);
-    if (e !== undefined && !isRetry(e.code) && this.core.meta.cursor.length > 0) {
-      this.core.meta.cursor = nothing;
-      this.core.putMeta();
+    if (e !== undefined && !isRetry(e.code) && this.#core.meta.cursor.length > 0) {
+      this.#core.meta.cursor = nothing;
+      this.#core.putMeta();
     }
     s.syncAgain = true;
-    this.core.attend(now() + pause);
+    this.#core.attend(now() + pause);
   }
 
   /** Takes a page over. The cursor is kept only at the end of a sync: a sync that was
    * cut short begins anew, so that what an authoritative one does not list is surely gone. */
-  private page(s: Session, page: wire.SyncPage): void {
-    if (page.incarnation !== this.core.meta.incarnation) {
+  #page(s: Session, page: wire.SyncPage): void {
+    if (page.incarnation !== this.#core.meta.incarnation) {
       s.renew(); // the store was restored
       return;
     }
-    for (const w of page.states) this.state(s, toHex(w.conversation), w);
+    for (const w of page.states) this.#state(s, toHex(w.conversation), w);
     s.unavailable ||= page.unavailable;
-    if (page.more) this.ask(s, page.cursor);
-    else this.end(s, page);
+    if (page.more) this.#ask(s, page.cursor);
+    else this.#end(s, page);
   }
 
   /** Takes over a state of a sync. It may have been read before a push that came
    * already; only "left", which may have no version, can be out of date unnoticed. */
-  private state(s: Session, id: string, w: wire.State): void {
+  #state(s: Session, id: string, w: wire.State): void {
     if (w.left && w.version === 0 && s.seen?.has(id)) return;
     s.seen?.add(id);
-    const before = this.core.conversations.get(id)?.r.version ?? 0;
-    const v = this.core.inbox.takeState(id, w);
+    const before = this.#core.conversations.get(id)?.r.version ?? 0;
+    const v = this.#core.inbox.takeState(id, w);
     if (v?.r.kind === wire.CONVERSATION_GROUP && v.r.membersKnown && v.r.version !== before) {
       // Marks of members may have been missed: a state does not hold them.
       v.membersStale = true;
-      this.core.pulls.want(v);
+      this.#core.pulls.want(v);
     }
   }
 
-  private end(s: Session, page: wire.SyncPage): void {
-    const { core } = this;
+  #end(s: Session, page: wire.SyncPage): void {
+    const core = this.#core;
     s.syncing = false;
     s.syncFails = 0;
     if (page.authoritative && !s.unavailable) {
@@ -113,10 +117,10 @@ export class Syncer {
 
   /** Forgets a conversation. Drafts for it stay: the server says what becomes of them. */
   gone(v: Conv): void {
-    if (v.r.incarnation !== this.core.meta.incarnation) this.core.restorer.lose(v, v.r.held, 1);
-    else this.core.dropped(ranges.size(v.r.held));
-    this.core.conversations.delete(v.r.id);
-    this.core.change().gone(v);
+    if (v.r.incarnation !== this.#core.meta.incarnation) this.#core.restorer.lose(v, v.r.held, 1);
+    else this.#core.dropped(ranges.size(v.r.held));
+    this.#core.conversations.delete(v.r.id);
+    this.#core.change().gone(v);
   }
 }
 

@@ -4,9 +4,9 @@
 // fields that are not known are read over, what is cut off is an error.
 
 import { fromBase64, toBase64 } from "./bytes.js";
-import { enums, messages, type Messages, type Request, type ServerMessage } from "./schema.js";
+import { enums, messages, roots, type Request, type Roots, type ServerMessage } from "./schema.js";
 
-type Name = keyof Messages;
+type Name = keyof Roots;
 
 /** A message to be written: what is left out has its default. */
 export type Init<T> = T extends Uint8Array | bigint | number | string | boolean | undefined ? T
@@ -18,8 +18,8 @@ interface Field {
   readonly name: string;
   /** b bool, s string, y bytes, f fixed64, u 32 bits, l 64 bits, e enum, m message. */
   readonly type: string;
-  /** Of an enum or a message, its name. */
-  readonly of: string;
+  /** Of an enum or a message, its place in the tables. */
+  readonly of: number;
   readonly many: boolean;
   /** Absent is another thing than the default. */
   readonly optional: boolean;
@@ -35,13 +35,19 @@ interface Shape {
   readonly defaults: Loose;
 }
 
-const shapes = new Map<string, Shape>();
+const shapes: Shape[] = [];
 const none = new Uint8Array();
 
-function shapeOf(name: string): Shape {
-  let shape = shapes.get(name);
+/** The shape of the message at a place in the tables. */
+function shapeOf(place: number): Shape {
+  let shape = shapes[place];
   if (shape === undefined) {
-    const fields = messages[name as Name].split(",").filter(Boolean).map(parseField);
+    let last = 0;
+    const fields = messages[place]!.split(",").filter(Boolean).map((text) => {
+      const f = parseField(text, last + 1);
+      last = f.number;
+      return f;
+    });
     const byNumber: (Field | undefined)[] = [];
     const defaults: Loose = {};
     for (const f of fields) {
@@ -49,16 +55,14 @@ function shapeOf(name: string): Shape {
       if (!f.many && !f.optional) defaults[f.name] = defaultOf(f.type);
     }
     shape = { fields, byNumber, byName: new Map(fields.map((f) => [f.name, f])), defaults };
-    shapes.set(name, shape);
+    shapes[place] = shape;
   }
   return shape;
 }
 
-function parseField(text: string): Field {
-  const [number = "", name = "", full = ""] = text.split(" ");
-  const of = full.replace(/^[*?]/, "");
-  const type = of.length === 1 ? of : of in enums ? "e" : "m";
-  return { number: Number(number), name, type, of, many: full[0] === "*", optional: full[0] === "?" };
+function parseField(text: string, expected: number): Field {
+  const [, number = "", name = "", mark, type = "", of] = /^(\d+ )?(\w+) ([*?]?)([a-z])(\d*)$/.exec(text)!;
+  return { number: Number(number) || expected, name, type, of: Number(of), many: mark === "*", optional: mark === "?" };
 }
 
 function defaultOf(type: string): unknown {
@@ -138,8 +142,8 @@ class Writer {
     this.at += size;
   }
 
-  message(name: string, m: Loose): void {
-    for (const f of shapeOf(name).fields) for (const v of present(f, m)) this.field(f, v);
+  message(place: number, m: Loose): void {
+    for (const f of shapeOf(place).fields) for (const v of present(f, m)) this.field(f, v);
   }
 
   field(f: Field, v: unknown): void {
@@ -174,21 +178,26 @@ class Writer {
 export class DecodeError extends Error {}
 
 class Reader {
-  private readonly view: DataView;
+  readonly #view: DataView;
   at = 0;
-  constructor(private readonly bytes: Uint8Array, private end = bytes.length) {
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  readonly #bytes: Uint8Array;
+  #end;
+
+  constructor(bytes: Uint8Array, end = bytes.length) {
+    this.#bytes = bytes;
+    this.#end = end;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   get more(): boolean {
-    return this.at < this.end;
+    return this.at < this.#end;
   }
 
   varint(): number {
     let n = 0;
     for (let scale = 1, i = 0; i < 10; i++, scale *= 0x80) {
-      if (this.at >= this.end) throw new DecodeError("cut off");
-      const b = this.bytes[this.at++]!;
+      if (this.at >= this.#end) throw new DecodeError("cut off");
+      const b = this.#bytes[this.at++]!;
       n += (b & 0x7f) * scale;
       if (b < 0x80) return n < 2 ** 63 ? n : n - 2 ** 64;
     }
@@ -196,35 +205,35 @@ class Reader {
   }
 
   take(n: number): Uint8Array {
-    if (!(n >= 0 && n <= this.end - this.at)) throw new DecodeError("cut off");
+    if (!(n >= 0 && n <= this.#end - this.at)) throw new DecodeError("cut off");
     this.at += n;
-    return this.bytes.subarray(this.at - n, this.at);
+    return this.#bytes.subarray(this.at - n, this.at);
   }
 
-  message(name: string): Loose {
-    const shape = shapeOf(name);
+  message(place: number): Loose {
+    const shape = shapeOf(place);
     const m = blank(shape);
     while (this.more) {
       const tag = this.varint();
       const f = shape.byNumber[Math.floor(tag / 8)];
       if (f === undefined || wireType(f) !== tag % 8) {
-        this.skip(tag % 8);
+        this.#skip(tag % 8);
         continue;
       }
-      const v = this.value(f);
+      const v = this.#value(f);
       if (f.many) (m[f.name] as unknown[]).push(v);
       else m[f.name] = v;
     }
     return m;
   }
 
-  private value(f: Field): unknown {
+  #value(f: Field): unknown {
     switch (f.type) {
       case "s": return decoder.decode(this.take(this.varint()));
       case "y": return this.take(this.varint()).slice();
       case "f": {
         this.take(8);
-        return this.view.getBigUint64(this.at - 8, true);
+        return this.#view.getBigUint64(this.at - 8, true);
       }
       case "b": return this.varint() !== 0;
       case "m": return this.sized(() => this.message(f.of));
@@ -235,15 +244,15 @@ class Reader {
   /** Reads what has its length before it. */
   sized<T>(body: () => T): T {
     const size = this.varint();
-    if (!(size >= 0 && size <= this.end - this.at)) throw new DecodeError("cut off");
-    const outer = this.end;
-    this.end = this.at + size;
+    if (!(size >= 0 && size <= this.#end - this.at)) throw new DecodeError("cut off");
+    const outer = this.#end;
+    this.#end = this.at + size;
     const v = body();
-    this.end = outer;
+    this.#end = outer;
     return v;
   }
 
-  private skip(type: number): void {
+  #skip(type: number): void {
     if (type === 0) this.varint();
     else if (type === 1) this.take(8);
     else if (type === 2) this.take(this.varint());
@@ -260,9 +269,9 @@ function wireType(f: Field): number {
 // JSON
 // ---------------------------------------------------------------------------
 
-function toJSON(name: string, m: Loose): Loose {
+function toJSON(place: number, m: Loose): Loose {
   const out: Loose = {};
-  for (const f of shapeOf(name).fields) {
+  for (const f of shapeOf(place).fields) {
     const values = present(f, m);
     if (values.length === 0) continue;
     const mapped = values.map((v) => valueToJSON(f, v));
@@ -282,9 +291,9 @@ function valueToJSON(f: Field, v: unknown): unknown {
   }
 }
 
-function fromJSON(name: string, json: unknown): Loose {
+function fromJSON(place: number, json: unknown): Loose {
   if (typeof json !== "object" || json === null || Array.isArray(json)) throw new DecodeError("no object");
-  const shape = shapeOf(name);
+  const shape = shapeOf(place);
   const m = blank(shape);
   for (const [key, v] of Object.entries(json)) {
     const f = shape.byName.get(key);
@@ -314,10 +323,10 @@ function valueFromJSON(f: Field, v: unknown): unknown {
 export type Subprotocol = "proto" | "json";
 
 /** One message, as `join` wants it. */
-export function encode<N extends Name>(subprotocol: Subprotocol, name: N, m: Init<Messages[N]>): Uint8Array<ArrayBuffer> {
-  if (subprotocol === "json") return encoder.encode(JSON.stringify(toJSON(name, m as Loose)) + "\n");
+export function encode<N extends Name>(subprotocol: Subprotocol, name: N, m: Init<Roots[N]>): Uint8Array<ArrayBuffer> {
+  if (subprotocol === "json") return encoder.encode(JSON.stringify(toJSON(roots[name], m as Loose)) + "\n");
   const w = new Writer();
-  w.sized(() => w.message(name, m as Loose));
+  w.sized(() => w.message(roots[name], m as Loose));
   return w.bytes.subarray(0, w.at);
 }
 
@@ -338,13 +347,13 @@ export function join(subprotocol: Subprotocol, parts: readonly Uint8Array[]): st
 }
 
 /** All messages of a name in one WebSocket message. It throws a DecodeError, or what JSON.parse does. */
-export function decode<N extends Name>(name: N, payload: string | ArrayBuffer | Uint8Array): Messages[N][] {
+export function decode<N extends Name>(name: N, payload: string | ArrayBuffer | Uint8Array): Roots[N][] {
   if (typeof payload === "string") {
-    return payload.split("\n").filter((line) => line.trim() !== "").map((line) => fromJSON(name, JSON.parse(line)) as unknown as Messages[N]);
+    return payload.split("\n").filter((line) => line.trim() !== "").map((line) => fromJSON(roots[name], JSON.parse(line)) as unknown as Roots[N]);
   }
-  const all: Messages[N][] = [];
+  const all: Roots[N][] = [];
   const r = new Reader(payload instanceof Uint8Array ? payload : new Uint8Array(payload));
-  while (r.more) all.push(r.sized(() => r.message(name)) as unknown as Messages[N]);
+  while (r.more) all.push(r.sized(() => r.message(roots[name])) as unknown as Roots[N]);
   return all;
 }
 

@@ -517,110 +517,78 @@ export interface TokenExpiring {
   expiresInMs: number;
 }
 
-/** The messages, by name. */
-export interface Messages {
-  Request: Request;
-  Send: Send;
-  Acknowledge: Acknowledge;
-  Mark: Mark;
-  History: History;
-  Sync: Sync;
-  Create: Create;
-  ListMembers: ListMembers;
-  ChangeMembers: ChangeMembers;
-  SetRole: SetRole;
-  Prefer: Prefer;
-  GetState: GetState;
-  FindSent: FindSent;
-  Rename: Rename;
-  GetPresence: GetPresence;
-  Watch: Watch;
-  Typing: Typing;
-  ListDevices: ListDevices;
-  RevokeDevice: RevokeDevice;
-  GetProfiles: GetProfiles;
-  SetProfile: SetProfile;
-  ServerMessage: ServerMessage;
-  Error: Error;
-  Sent: Sent;
-  Done: Done;
-  Message: Message;
-  Event: Event;
-  MarksChanged: MarksChanged;
-  Page: Page;
-  Item: Item;
-  Withheld: Withheld;
-  State: State;
-  Member: Member;
-  Members: Members;
-  Presence: Presence;
-  Presences: Presences;
-  Device: Device;
-  Devices: Devices;
-  Profile: Profile;
-  Profiles: Profiles;
-  SyncPage: SyncPage;
-  Welcome: Welcome;
-  Check: Check;
-  GoingAway: GoingAway;
-  TokenExpiring: TokenExpiring;
-}
-
 /** The values of each enum by number, as JSON names them. */
-export const enums: Readonly<Record<string, string>> = {
-  Kind: "KIND_UNSPECIFIED,KIND_TEXT,KIND_IMAGE,KIND_VIDEO,KIND_AUDIO,KIND_DOCUMENT,KIND_CIPHERTEXT,KIND_SYSTEM",
-  Role: "ROLE_NONE,ROLE_MEMBER,ROLE_ADMIN,ROLE_OWNER",
-  Audience: "AUDIENCE_SHARED,AUDIENCE_EVERYBODY,AUDIENCE_NOBODY",
-  EventType: "EVENT_UNSPECIFIED,EVENT_CREATED,EVENT_ADDED,EVENT_REMOVED,EVENT_LEFT,EVENT_ROLE,EVENT_RENAMED",
-  ConversationKind: "CONVERSATION_UNSPECIFIED,CONVERSATION_DIRECT,CONVERSATION_GROUP",
-  WithheldReason: "REASON_UNSPECIFIED,NOT_YOURS",
-};
+export const enums: readonly string[] = [
+  "KIND_UNSPECIFIED,KIND_TEXT,KIND_IMAGE,KIND_VIDEO,KIND_AUDIO,KIND_DOCUMENT,KIND_CIPHERTEXT,KIND_SYSTEM", // 0 Kind
+  "ROLE_NONE,ROLE_MEMBER,ROLE_ADMIN,ROLE_OWNER", // 1 Role
+  "AUDIENCE_SHARED,AUDIENCE_EVERYBODY,AUDIENCE_NOBODY", // 2 Audience
+  "EVENT_UNSPECIFIED,EVENT_CREATED,EVENT_ADDED,EVENT_REMOVED,EVENT_LEFT,EVENT_ROLE,EVENT_RENAMED", // 3 EventType
+  "CONVERSATION_UNSPECIFIED,CONVERSATION_DIRECT,CONVERSATION_GROUP", // 4 ConversationKind
+  "REASON_UNSPECIFIED,NOT_YOURS", // 5 WithheldReason
+];
+export const KIND = 0;
+export const ROLE = 1;
+export const AUDIENCE = 2;
+export const EVENTTYPE = 3;
+export const CONVERSATIONKIND = 4;
+export const WITHHELDREASON = 5;
 
-/** The fields of each message: number, name, and type; see codec.ts. */
-export const messages: Readonly<Record<keyof Messages, string>> = {
-  Request: "1 id u,2 send ?Send,3 acknowledge ?Acknowledge,4 history ?History,5 sync ?Sync,6 create ?Create,7 members ?ListMembers,8 changeMembers ?ChangeMembers,9 setRole ?SetRole,10 prefer ?Prefer,11 state ?GetState,12 findSent ?FindSent,13 rename ?Rename,14 presence ?GetPresence,15 watch ?Watch,16 typing ?Typing,17 devices ?ListDevices,18 revokeDevice ?RevokeDevice,19 profiles ?GetProfiles,20 setProfile ?SetProfile",
-  Send: "1 conversation y,2 stream f,3 number u,4 kind Kind,5 text s,6 data y",
-  Acknowledge: "1 marks *Mark",
-  Mark: "1 conversation y,2 delivered l,3 read l",
-  History: "1 conversation y,2 from l,3 to l,4 backward b,5 limit u",
-  Sync: "1 cursor y,2 limit u",
-  Create: "1 peer s,2 title s,3 members *s",
-  ListMembers: "1 conversation y",
-  ChangeMembers: "1 conversation y,2 add *s,3 remove *s",
-  SetRole: "1 conversation y,2 user s,3 role Role",
-  Prefer: "1 conversation y,2 muteUntil ?l,3 markUnread ?b",
-  GetState: "1 conversation y",
-  FindSent: "1 conversation y,2 stream f,3 number u",
-  Rename: "1 conversation y,2 title s",
-  GetPresence: "1 users *s",
-  Watch: "1 conversations *y",
-  Typing: "1 conversation y,2 active b,3 user s",
-  ListDevices: "",
-  RevokeDevice: "1 device y",
-  GetProfiles: "1 users *s",
-  SetProfile: "1 name ?s,2 picture ?s,3 lastSeenTo ?Audience",
-  ServerMessage: "1 replyTo u,2 error ?Error,3 sent ?Sent,4 done ?Done,5 page ?Page,6 syncPage ?SyncPage,7 state ?State,8 members ?Members,9 presences ?Presences,15 devices ?Devices,16 profiles ?Profiles,10 message ?Message,11 marks ?MarksChanged,17 typing ?Typing,12 welcome ?Welcome,13 check ?Check,14 goingAway ?GoingAway,18 tokenExpiring ?TokenExpiring",
-  Error: "1 code u,2 name s,3 message s,4 expected u,5 retryAfterMs u",
-  Sent: "1 seq l,2 version l,3 at l",
-  Done: "",
-  Message: "1 conversation y,2 seq l,3 ordinal l,4 version l,5 from s,6 stream f,7 number u,8 kind Kind,9 at l,10 text s,11 data y,12 event ?Event",
-  Event: "1 type EventType,2 users *s,3 role Role,4 title s",
-  MarksChanged: "1 conversation y,2 version l,3 user s,4 delivered l,5 read l",
-  Page: "1 conversation y,2 last l,3 version l,4 from l,5 to l,6 items *Item",
-  Item: "1 message ?Message,2 withheld ?Withheld",
-  Withheld: "1 from l,2 to l,3 reason WithheldReason",
-  State: "1 conversation y,2 kind ConversationKind,3 title s,4 last l,5 version l,6 changed l,7 role Role,8 delivered l,9 read l,10 unread l,11 ordinal l,12 readOrdinal l,13 own l,14 ownAtRead l,15 markedUnread b,16 mutedUntil l,17 peer ?Member,18 left b",
-  Member: "1 user s,2 role Role,3 delivered l,4 read l,5 name s,6 picture s",
-  Members: "1 members *Member",
-  Presence: "1 user s,2 online b,3 lastSeen l,4 hidden b",
-  Presences: "1 presences *Presence,2 degraded b",
-  Device: "1 device y,2 name s,3 platform s,4 created l,5 lastSeen l,6 online b,7 current b",
-  Devices: "1 devices *Device",
-  Profile: "1 user s,2 name s,3 picture s,4 lastSeenTo Audience",
-  Profiles: "1 profiles *Profile",
-  SyncPage: "1 states *State,2 cursor y,3 more b,4 authoritative b,5 unavailable b,6 incarnation f",
-  Welcome: "1 user s,2 stream f,3 incarnation f,4 heartbeatMs u,5 bodyMax u,6 frameMax u,7 requestsMax u,8 device y,9 tokenExpiresInMs l",
-  Check: "1 pushes l",
-  GoingAway: "1 retryAfterMs u",
-  TokenExpiring: "1 expiresInMs u",
-};
+/** The fields of each message; see codec.ts. */
+export const messages: readonly string[] = [
+  "id u,send ?m1,acknowledge ?m2,history ?m4,sync ?m5,create ?m6,members ?m7,changeMembers ?m8,setRole ?m9,prefer ?m10,state ?m11,findSent ?m12,rename ?m13,presence ?m14,watch ?m15,typing ?m16,devices ?m17,revokeDevice ?m18,profiles ?m19,setProfile ?m20", // 0 Request
+  "conversation y,stream f,number u,kind e0,text s,data y", // 1 Send
+  "marks *m3", // 2 Acknowledge
+  "conversation y,delivered l,read l", // 3 Mark
+  "conversation y,from l,to l,backward b,limit u", // 4 History
+  "cursor y,limit u", // 5 Sync
+  "peer s,title s,members *s", // 6 Create
+  "conversation y", // 7 ListMembers
+  "conversation y,add *s,remove *s", // 8 ChangeMembers
+  "conversation y,user s,role e1", // 9 SetRole
+  "conversation y,muteUntil ?l,markUnread ?b", // 10 Prefer
+  "conversation y", // 11 GetState
+  "conversation y,stream f,number u", // 12 FindSent
+  "conversation y,title s", // 13 Rename
+  "users *s", // 14 GetPresence
+  "conversations *y", // 15 Watch
+  "conversation y,active b,user s", // 16 Typing
+  "", // 17 ListDevices
+  "device y", // 18 RevokeDevice
+  "users *s", // 19 GetProfiles
+  "name ?s,picture ?s,lastSeenTo ?e2", // 20 SetProfile
+  "replyTo u,error ?m22,sent ?m23,done ?m24,page ?m28,syncPage ?m40,state ?m31,members ?m33,presences ?m35,15 devices ?m37,profiles ?m39,10 message ?m25,marks ?m27,17 typing ?m16,12 welcome ?m41,check ?m42,goingAway ?m43,18 tokenExpiring ?m44", // 21 ServerMessage
+  "code u,name s,message s,expected u,retryAfterMs u", // 22 Error
+  "seq l,version l,at l", // 23 Sent
+  "", // 24 Done
+  "conversation y,seq l,ordinal l,version l,from s,stream f,number u,kind e0,at l,text s,data y,event ?m26", // 25 Message
+  "type e3,users *s,role e1,title s", // 26 Event
+  "conversation y,version l,user s,delivered l,read l", // 27 MarksChanged
+  "conversation y,last l,version l,from l,to l,items *m29", // 28 Page
+  "message ?m25,withheld ?m30", // 29 Item
+  "from l,to l,reason e5", // 30 Withheld
+  "conversation y,kind e4,title s,last l,version l,changed l,role e1,delivered l,read l,unread l,ordinal l,readOrdinal l,own l,ownAtRead l,markedUnread b,mutedUntil l,peer ?m32,left b", // 31 State
+  "user s,role e1,delivered l,read l,name s,picture s", // 32 Member
+  "members *m32", // 33 Members
+  "user s,online b,lastSeen l,hidden b", // 34 Presence
+  "presences *m34,degraded b", // 35 Presences
+  "device y,name s,platform s,created l,lastSeen l,online b,current b", // 36 Device
+  "devices *m36", // 37 Devices
+  "user s,name s,picture s,lastSeenTo e2", // 38 Profile
+  "profiles *m38", // 39 Profiles
+  "states *m31,cursor y,more b,authoritative b,unavailable b,incarnation f", // 40 SyncPage
+  "user s,stream f,incarnation f,heartbeatMs u,bodyMax u,frameMax u,requestsMax u,device y,tokenExpiresInMs l", // 41 Welcome
+  "pushes l", // 42 Check
+  "retryAfterMs u", // 43 GoingAway
+  "expiresInMs u", // 44 TokenExpiring
+];
+
+/** The messages that stand in no other, by their place above. */
+export const roots = {
+  Request: 0,
+  ServerMessage: 21,
+} as const;
+
+export interface Roots {
+  Request: Request;
+  ServerMessage: ServerMessage;
+}
