@@ -127,15 +127,31 @@ func TestPresenceOfThoseWhoGo(t *testing.T) {
 	if at := time.UnixMicro(seen.LastSeen); at.Before(before) || at.After(time.Now()) {
 		t.Errorf("seen last at %v", at)
 	}
+	lastSeen := func(n *Node, user, peer string) time.Time {
+		t.Helper()
+		d := connect(t, n, user, wire.Binary)
+		for _, p := range d.watch(d.direct(peer)).Presences {
+			if p.User == peer && !p.Online {
+				return time.UnixMicro(p.LastSeen)
+			}
+		}
+		t.Errorf("%s is online after a restart", peer)
+		return time.Time{}
+	}
+	closing := time.Now()
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
 	n = start(t, dir, change)
-	ann = connect(t, n, "ann", wire.Binary)
-	for _, p := range ann.watch(room).Presences {
-		if p.User == "bob" && (p.Online || p.LastSeen != seen.LastSeen) {
-			t.Errorf("after a restart: %v, want %d", p, seen.LastSeen)
-		}
+	if at := lastSeen(n, "ann", "bob"); at.UnixMicro() != seen.LastSeen {
+		t.Errorf("bob was seen last at %v after the restart, before it at %d", at, seen.LastSeen)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n = start(t, dir, change)
+	if at := lastSeen(n, "bob", "ann"); at.Before(closing) { // she was there when it stopped
+		t.Errorf("ann was seen last at %v, though there at %v", at, closing)
 	}
 }
 
