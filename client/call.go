@@ -23,9 +23,9 @@ func (c *Client) call(ctx context.Context, q *wire.Request, repeat bool, take fu
 	return c.callAs(ctx, func() *wire.Request { return proto.Clone(q).(*wire.Request) }, repeat, take)
 }
 
-// callAs is a call that may ask something else each time. make is called with
+// callAs is a call that may ask something else each time. request is called with
 // c.mu held.
-func (c *Client) callAs(ctx context.Context, make func() *wire.Request, repeat bool, take func(*wire.ServerMessage)) error {
+func (c *Client) callAs(ctx context.Context, request func() *wire.Request, repeat bool, take func(*wire.ServerMessage)) error {
 	select {
 	case c.calls <- struct{}{}:
 		defer func() { <-c.calls }()
@@ -33,7 +33,7 @@ func (c *Client) callAs(ctx context.Context, make func() *wire.Request, repeat b
 		return context.Cause(ctx)
 	}
 	for attempt := 0; ; attempt++ {
-		err := c.callOnce(ctx, make, take)
+		err := c.callOnce(ctx, request, take)
 		var pause time.Duration
 		switch refused, ok := errors.AsType[*Refusal](err); {
 		case ok && refused.Code.Retry():

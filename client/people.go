@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -93,7 +94,8 @@ func (c *Client) Presence(ctx context.Context, users ...string) (presences []Pre
 //
 // The client names them again by itself after each reconnection, also when the
 // context was done before the answer came. What is told may be out of date for
-// as long as there is no connection.
+// as long as there is no connection. Where the server refuses, as it does if the
+// user belongs to one of them no more, it stays with those before.
 func (c *Client) Watch(ctx context.Context, conversations ...parley.ConversationID) (presences []Presence, err error) {
 	if len(conversations) > WatchMax {
 		return nil, parley.BadRequest
@@ -103,7 +105,8 @@ func (c *Client) Watch(ctx context.Context, conversations ...parley.Conversation
 		c.mu.Unlock()
 		return nil, err
 	}
-	c.people.watched = slices.Clone(conversations)
+	before, now := c.people.watched, slices.Clone(conversations)
+	c.people.watched = now
 	for id := range c.people.typing {
 		if !slices.Contains(conversations, id) {
 			c.stopTyping(id)
@@ -122,16 +125,23 @@ func (c *Client) Watch(ctx context.Context, conversations ...parley.Conversation
 		presences = c.othersOf(m.Presences)
 		c.watchedAre(presences)
 	})
-	if err != nil && ctx.Err() != nil {
-		c.watchLater()
+	if err != nil {
+		c.watchFailed(err, before, now)
 	}
 	return presences, err
 }
 
-// watchLater has what is watched named by the client itself.
-func (c *Client) watchLater() {
+// watchFailed goes back to what was watched before, where the server has refused
+// the change; else the client itself names it later.
+func (c *Client) watchFailed(err error, before, now []parley.ConversationID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if refused, ok := errors.AsType[*Refusal](err); ok && !refused.Code.Retry() {
+		if slices.Equal(c.people.watched, now) {
+			c.people.watched = before
+		}
+		return
+	}
 	if s := c.session; s != nil {
 		s.watching = false
 		c.attend(time.Now())

@@ -13,16 +13,12 @@ import (
 	"github.com/parleychat/parley/client"
 )
 
-// watchOpen has the client hear of the conversation that is open. Nothing waits
-// for the answer: what comes of it are events.
+// watchOpen has the client hear of the conversation that is open. Its answer is
+// not waited for: the client asks by itself, and what comes of it are events.
 func (s *chatSession) watchOpen() {
-	s.watch()
-	ctx, cancel := context.WithTimeout(s.ctx, chatCallMax)
-	s.watch = cancel
-	go func(id parley.ConversationID) {
-		defer cancel()
-		_, _ = s.c.Watch(ctx, id) // without, there is just nobody seen writing
-	}(s.open)
+	ctx, cancel := context.WithCancel(s.ctx)
+	cancel()
+	_, _ = s.c.Watch(ctx, s.open)
 }
 
 // typing shows who writes in what is open, to a person: a script has no use for

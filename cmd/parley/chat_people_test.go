@@ -93,7 +93,10 @@ func TestChatShutsDevicesOut(t *testing.T) {
 	another := startTalker(t, chatFlags{as: "ann", url: s.url(), store: phoneStore, newDevice: true})
 	another.sees("* online")
 	another.leaves()
-	laptop.leaves()
+	laptop.types("/revoke " + laptop.matches(`\* device ([0-9a-f]{8}): .*, this one`)[0])
+	if err := <-laptop.done; !errors.Is(err, client.ErrRevoked) {
+		t.Errorf("the laptop ended with %v", err)
+	}
 }
 
 // follower is a client of the SDK and what its events told.

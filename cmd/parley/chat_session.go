@@ -26,7 +26,6 @@ type chatSession struct {
 	title func(string) // what is open, for a prompt
 	tty   bool         // a person looks on
 	open  parley.ConversationID
-	watch context.CancelFunc // ends the last watching that nobody answered
 	shown map[parley.ConversationID]*chatShown
 }
 
@@ -53,7 +52,7 @@ func (x *chatShown) upTo(mark parley.Seq) parley.Seq {
 }
 
 func newChatSession(c *client.Client, wait time.Duration) *chatSession {
-	return &chatSession{c: c, wait: wait, title: func(string) {}, watch: func() {}, shown: make(map[parley.ConversationID]*chatShown)}
+	return &chatSession{c: c, wait: wait, title: func(string) {}, shown: make(map[parley.ConversationID]*chatShown)}
 }
 
 // chatCallMax is how long a command may wait for the server.
