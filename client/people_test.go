@@ -133,6 +133,7 @@ func TestWatchTellsWhatChanges(t *testing.T) {
 	e := s.greetSynced(77, 5, state(1, 0, 1, 0, 0, 0), state(2, 0, 1, 0, 0, 0))
 	d.untilSynced()
 	e.push(presences(&wire.Presence{User: "dan", Online: true}), typing(1, "dan", true)) // nothing is watched
+	e.quiet()
 	got := d.watch(e, presences(&wire.Presence{User: "ann", Online: true}, &wire.Presence{User: "bob", Online: true}, &wire.Presence{User: "cat", LastSeen: 1_000_000}), 1)
 	if len(got) != 2 || got[0] != (Presence{User: "bob", Online: true}) {
 		t.Fatalf("watching told %+v", got)
