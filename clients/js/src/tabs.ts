@@ -115,6 +115,7 @@ export class Tabs implements Link {
   /** Ends the hold on the lock. */
   #release: () => void = () => {};
   #releaseOwn: () => void = () => {};
+  readonly #own: Promise<void>;
   readonly #watchdog: ReturnType<typeof setInterval>;
   #ready!: () => void;
   #unready!: (e: unknown) => void;
@@ -140,8 +141,14 @@ export class Tabs implements Link {
     this.#channel = new BroadcastChannel(name);
     this.#channel.onmessage = (e: MessageEvent<Post>) => this.#received(e.data);
     this.#watchdog = setInterval(() => this.#watchLeader(), 1_000);
-    // Held as long as the tab lives: so the leader sees that it is gone.
-    void navigator.locks.request(this.#tabLock(this.#id), () => new Promise<void>((resolve) => (this.#releaseOwn = resolve)));
+    // Held as long as the tab lives, so that the leader sees when it is gone; and held before
+    // the leader hears of it, or the leader would get the lock and take the tab for gone.
+    this.#own = new Promise((held) => {
+      void navigator.locks.request(this.#tabLock(this.#id), () => new Promise<void>((resolve) => {
+        this.#releaseOwn = resolve;
+        held();
+      }));
+    });
   }
 
   static async open(o: CoreOptions, name: string, user: string, makeStore: () => Store, told: Told): Promise<Tabs> {
@@ -151,7 +158,7 @@ export class Tabs implements Link {
       tabs.#unready = reject;
     });
     tabs.#stand(false);
-    tabs.#post({ kind: "hello", from: tabs.#id });
+    tabs.#hello();
     await opened;
     return tabs;
   }
@@ -246,7 +253,11 @@ export class Tabs implements Link {
       this.#told.events({ type: "leader", leader: false });
     }
     this.#stand(false);
-    this.#post({ kind: "hello", from: this.#id });
+    this.#hello();
+  }
+
+  #hello(): void {
+    void this.#own.then(() => this.#post({ kind: "hello", from: this.#id }));
   }
 
   // Following
@@ -327,7 +338,7 @@ export class Tabs implements Link {
   #followed(p: Post): void {
     if (p.kind === "lead") {
       this.#heard = now();
-      this.#post({ kind: "hello", from: this.#id });
+      this.#hello();
     } else if (p.kind === "snapshot") {
       this.#heard = now();
       this.durable = p.durable !== false;
