@@ -155,6 +155,17 @@ test("a new device begins with the list: what others have had is not new", withF
   assert.ok(s.seen.some((r) => r.history?.limit === 1), "the preview is read");
 }));
 
+test("the list shows the last message of what was read elsewhere", withFake(async (fake) => {
+  const { c, s } = await fake.online([state({ last: 5, delivered: 5, read: 5, ordinal: 5, readOrdinal: 5 })]);
+  s.auto.previews = false;
+  c.previews([room()]);
+  const r = await s.request();
+  assert.deepEqual([r.history!.to, r.history!.backward, r.history!.limit], [5, true, 1]);
+  s.reply(r, pageOf(5, 5, 5));
+  await until("shown", () => c.conversation(room())!.preview?.seq === 5);
+  assert.equal(c.conversation(room())!.unread, 0);
+}));
+
 test("history reads what is missing, from the side that is wanted, and names what is withheld", withFake(async (fake) => {
   const { c, s } = await fake.online([state({ last: 1_000, delivered: 1_000, ordinal: 1_000, version: 50 })]);
   const first = c.history(room(), { limit: 300 });

@@ -99,12 +99,12 @@ export class Conv {
     return ranges.run(this.r.held, this.r.confirmedDelivered + 1)?.[1] ?? this.r.confirmedDelivered;
   }
 
-  /** Keeps a message for the next event. */
+  /** Keeps a message for the list, and for the next event. */
   remember(m: MessageRecord): void {
+    if (this.r.preview === undefined || m.seq >= this.r.preview.seq) this.r.preview = m;
     if (m.seq <= this.told) return;
     if (this.untold.size >= untoldMax) this.untold.clear(); // the store has them
     this.untold.set(m.seq, m);
-    if (this.r.preview === undefined || m.seq >= this.r.preview.seq) this.r.preview = m;
   }
 
   /** Takes a message into the counts, once: those up to `counted` are in. */
