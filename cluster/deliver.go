@@ -50,6 +50,9 @@ func (r *Router) Deliver(told []chat.Told) {
 	d.begin()
 	for i := range told {
 		t := &told[i]
+		if e := t.Message.Event; e != nil {
+			r.regroup(t, e) // a session may watch that is at its end, and counts as online no more
+		}
 		if !r.anyOnline(t.To) {
 			continue
 		}
@@ -57,8 +60,7 @@ func (r *Router) Deliver(told []chat.Told) {
 		switch {
 		case t.Seq > 0:
 			r.pushMessage(t)
-			if e := t.Message.Event; e != nil {
-				r.regroup(t, e)
+			if t.Message.Event != nil {
 				r.due(t, 0, t.To...)
 			}
 		case !t.Marker.IsZero():

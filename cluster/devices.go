@@ -116,11 +116,12 @@ func (f *farewells) lastSeen(u parley.UserID) time.Time {
 	return f.recent[u]
 }
 
-// take is what has gathered.
+// take is what has gathered, but for those that have come back: the log has them
+// online, and would take an end of before for that of now.
 func (f *farewells) take() []chat.Seen {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	gone := f.waiting
+	gone := slices.DeleteFunc(f.waiting, func(s chat.Seen) bool { return f.live[deviceKey{s.User, s.Device}] > 0 })
 	f.waiting = nil
 	clear(f.recent)
 	f.fresh, f.recent = f.recent, f.fresh

@@ -248,3 +248,23 @@ func TestFarewells(t *testing.T) {
 	}
 	eventually(t, "the last to be applied", func() bool { return !h.service.LastSeen(u).Before(before.Truncate(time.Microsecond)) })
 }
+
+// A device that is back before its end was written down is not said to have gone:
+// after a crash its user would count as seen then, and not as long as he was there.
+func TestFarewellOfWhoIsBack(t *testing.T) {
+	f := newFarewells(8)
+	now := time.Unix(1_800_000_000, 0)
+	phone, laptop := deviceKey{parley.UserID{1}, deviceID(1)}, deviceKey{parley.UserID{1}, deviceID(2)}
+	f.greet(phone)
+	f.greet(laptop)
+	f.leave(phone, now)
+	f.leave(laptop, now)
+	f.greet(phone)
+	if got := f.take(); len(got) != 1 || got[0].Device != laptop.device {
+		t.Errorf("written down: %v", got)
+	}
+	f.leave(phone, now.Add(time.Second))
+	if got := f.take(); len(got) != 1 || got[0].Device != phone.device || !got[0].At.Equal(now.Add(time.Second)) {
+		t.Errorf("written down: %v", got)
+	}
+}

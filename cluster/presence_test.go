@@ -220,6 +220,22 @@ func TestWatchesFollowTheMembers(t *testing.T) {
 	h.silent(carl, "he has left")
 }
 
+// The members are followed also while those who watch are at their end, for others
+// may come before that.
+func TestMembersAreFollowedThoughNobodyIsOnline(t *testing.T) {
+	h := open(t, Options{}, chat.Options{}, "ann", "bob")
+	room := h.group(0, "bob")
+	h.watch(0, room)
+	h.sockets.mu.Lock()
+	clear(h.sockets.online)
+	h.sockets.mu.Unlock()
+	c, _ := conversationOf(room)
+	if err := h.service.Remove(t.Context(), h.users[0], c, h.users[1].User); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the removal to be followed", func() bool { return h.router.Stats().Watched == 1 })
+}
+
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
