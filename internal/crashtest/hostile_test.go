@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,7 @@ func (h *hostile) handshakes(t *testing.T) {
 		return key
 	}
 	set := func(field, value string) func(*hail) { return func(x *hail) { x.fields[field] = value } }
+	target := func(query string) func(*hail) { return func(x *hail) { x.target = "/ws?" + query } }
 	without := func(field string) func(*hail) { return func(x *hail) { delete(x.fields, field) } }
 	for _, c := range []struct {
 		name  string
@@ -167,6 +169,13 @@ func (h *hostile) handshakes(t *testing.T) {
 		{"an old version", set("Sec-WebSocket-Version", "8"), http.StatusUpgradeRequired},
 		{"no upgrade", without("Upgrade"), http.StatusUpgradeRequired},
 		{"a POST", func(x *hail) { x.method = "POST" }, http.StatusMethodNotAllowed},
+		{"a device", target("device=0123456789abcdef0123456789abcdef&name=Eve%27s%20phone&platform=web"), http.StatusSwitchingProtocols},
+		{"a short device", target("device=0123"), http.StatusBadRequest},
+		{"a device of zeros", target("device=00000000000000000000000000000000"), http.StatusBadRequest},
+		{"two devices", target("device=0123456789abcdef0123456789abcdef&device=0123456789abcdef0123456789abcdee"), http.StatusBadRequest},
+		{"a device with a long name", target("device=0123456789abcdef0123456789abcdef&name=" + strings.Repeat("x", 65)), http.StatusBadRequest},
+		{"a device with line ends in its name", target("device=0123456789abcdef0123456789abcdef&name=a%0Ab"), http.StatusBadRequest},
+		{"a broken query", target("device=%zz"), http.StatusBadRequest},
 	} {
 		x := h.hail(t, "eve", wire.Binary)
 		c.spoil(x)
@@ -247,6 +256,8 @@ func (h *hostile) requests(t *testing.T) {
 	theirs := mallory.direct("ann")
 	mine := eve.direct("mallory")
 	nowhere := parley.ConversationID{1, 2, 3}
+	many, long := slices.Repeat([]string{"ann"}, 201), strings.Repeat("x", 600)
+	nobodys := wire.Audience(7)
 	for _, c := range []struct {
 		name string
 		q    *wire.Request
@@ -263,14 +274,44 @@ func (h *hostile) requests(t *testing.T) {
 		{"too large", draft(mine, eve.conn.Welcome().Stream, 1, tooLarge), parley.TooLarge},
 		{"no number", draft(mine, eve.conn.Welcome().Stream, 0, "x"), parley.BadRequest},
 		{"a gap", draft(mine, eve.conn.Welcome().Stream, 7, "x"), parley.RetryInOrder},
+		{"rename a conversation of others", &wire.Request{Rename: &wire.Rename{Conversation: theirs[:], Title: "x"}}, parley.NotMember},
+		{"rename a direct conversation", &wire.Request{Rename: &wire.Rename{Conversation: mine[:], Title: "x"}}, parley.NotAllowed},
+		{"watch a conversation of others", &wire.Request{Watch: &wire.Watch{Conversations: [][]byte{theirs[:]}}}, parley.NotMember},
+		{"watch too many", &wire.Request{Watch: &wire.Watch{Conversations: slices.Repeat([][]byte{mine[:]}, 9)}}, parley.BadRequest},
+		{"type in a conversation of others", &wire.Request{Typing: &wire.Typing{Conversation: theirs[:], Active: true}}, parley.NotMember},
+		{"ask after too many", &wire.Request{Presence: &wire.GetPresence{Users: many}}, parley.BadRequest},
+		{"ask for too many profiles", &wire.Request{Profiles: &wire.GetProfiles{Users: many}}, parley.BadRequest},
+		{"a long name", &wire.Request{SetProfile: &wire.SetProfile{Name: &long}}, parley.BadRequest},
+		{"a long picture", &wire.Request{SetProfile: &wire.SetProfile{Picture: &long}}, parley.BadRequest},
+		{"an audience that is not there", &wire.Request{SetProfile: &wire.SetProfile{LastSeenTo: &nobodys}}, parley.BadRequest},
+		{"shut out a device of nobody", &wire.Request{RevokeDevice: &wire.RevokeDevice{Device: nowhere[:]}}, parley.BadRequest},
 		{"a system message", &wire.Request{Send: &wire.Send{Conversation: mine[:], Stream: eve.conn.Welcome().Stream, Number: 1, Kind: wire.Kind_KIND_SYSTEM, Data: []byte("x")}}, parley.BadRequest},
 	} {
 		if m := eve.ask(c.q); parley.Code(m.Error.GetCode()) != c.want {
 			t.Errorf("%s: %v, want %v", c.name, m, c.want)
 		}
 	}
+	eve.hidesFrom(mallory)
 	if seq := eve.send(mine, 1, "a good one"); seq != 1 {
 		t.Errorf("the first message has sequence %d", seq)
+	}
+}
+
+// hidesFrom holds who shows his presence to nobody to it, whoever asks.
+func (l *line) hidesFrom(other *line) {
+	l.t.Helper()
+	nobody := wire.Audience_AUDIENCE_NOBODY
+	if m := l.ask(&wire.Request{SetProfile: &wire.SetProfile{LastSeenTo: &nobody}}); m.Profiles == nil {
+		l.t.Fatal(m)
+	}
+	m := other.ask(&wire.Request{Presence: &wire.GetPresence{Users: []string{l.conn.Welcome().User, "nobody"}}})
+	for _, p := range m.Presences.GetPresences() {
+		if p.Online || p.LastSeen != 0 || p.User != "nobody" && !p.Hidden {
+			l.t.Errorf("who shows himself to nobody is seen: %v", p)
+		}
+	}
+	if n := len(m.Presences.GetPresences()); n == 0 {
+		l.t.Errorf("no presence in %v", m)
 	}
 }
 
