@@ -104,6 +104,13 @@ func (r *Router) wirePresence(subject string, u parley.UserID, online bool) *wir
 	return p
 }
 
+// shareTelling has no change of anybody's presence or profile told before the answer
+// to a job, which may not know it yet.
+func (r *Router) shareTelling(j *job) {
+	r.telling.RLock()
+	j.then = r.telling.RUnlock
+}
+
 // getPresence answers for users who are named. Somebody who does not exist looks
 // like one who hides.
 func (r *Router) getPresence(ctx context.Context, who parley.Identity, q *wire.GetPresence) (*wire.ServerMessage, error) {
@@ -184,10 +191,15 @@ func (r *Router) firstMembers(who parley.Identity, c parley.ConversationID) ([]p
 
 // Changed hears from the registry that somebody who is watched came or went, and
 // tells it to those who watch and may know.
-func (r *Router) Changed(u parley.UserID, online bool) { r.tellPresence(u, online, false) }
+func (r *Router) Changed(u parley.UserID, online bool) {
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	r.tellPresence(u, online, false)
+}
 
 // tellPresence tells how a user stands. Those whom he does not show it hear
-// nothing; or, where that is what has changed, that he hides.
+// nothing; or, where that is what has changed, that he hides. Whoever calls it holds
+// telling.
 func (r *Router) tellPresence(u parley.UserID, online, privacy bool) {
 	seers := r.watches.seers(u)
 	if len(seers) == 0 {

@@ -312,3 +312,51 @@ func TestPresenceIsDegraded(t *testing.T) {
 		t.Errorf("send: %v", m)
 	}
 }
+
+// leaving is a registry that says who is there, and has one of them gone before the
+// answer is used.
+type leaving struct {
+	Presence
+	h    *house
+	user int
+	told chan struct{} // closed when his going was told
+}
+
+func (l *leaving) Online(ctx context.Context, users []parley.UserID, into []bool) error {
+	err := l.Presence.Online(ctx, users, into)
+	go func() {
+		defer close(l.told)
+		l.h.router.Changed(l.h.users[l.user].User, false)
+	}()
+	time.Sleep(30 * time.Millisecond)
+	l.h.sockets.mu.Lock()
+	defer l.h.sockets.mu.Unlock()
+	if told := l.h.sockets.hinted[1]; len(told) > 0 {
+		l.h.t.Errorf("told before the answer: %v", told)
+	}
+	return err
+}
+
+// A change that comes while an answer is made is told behind it.
+func TestChangesAreToldBehindAnswers(t *testing.T) {
+	for name, q := range map[string]func(room []byte) *wire.Request{
+		"watch": func(room []byte) *wire.Request {
+			return &wire.Request{Watch: &wire.Watch{Conversations: [][]byte{room}}}
+		},
+		"presence": func([]byte) *wire.Request { return &wire.Request{Presence: &wire.GetPresence{Users: []string{"bob"}}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := open(t, Options{}, chat.Options{}, "ann", "bob")
+			room := h.direct(0, "bob")
+			h.watch(0, room)
+			l := &leaving{Presence: h.registry, h: h, user: 1, told: make(chan struct{})}
+			h.router.presence = l
+			m := h.ask(0, q(room))
+			if !of("bob", true)(m) {
+				t.Errorf("answered with %v", m)
+			}
+			<-l.told
+			h.heard(0, "that bob has gone", of("bob", false))
+		})
+	}
+}

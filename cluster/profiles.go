@@ -52,10 +52,12 @@ func (r *Router) setProfile(ctx context.Context, j *job) (*wire.ServerMessage, e
 		change.LastSeenTo = &to
 	}
 	before, _ := r.service.Profile(who.User)
-	now, err := r.service.SetProfile(ctx, who, change)
-	if err != nil {
+	if _, err := r.service.SetProfile(ctx, who, change); err != nil {
 		return nil, err
 	}
+	r.telling.Lock()
+	j.then = r.telling.Unlock
+	now, _ := r.service.Profile(who.User) // with what others have changed meanwhile, of whom the last tells all
 	subject := r.subject(who.User)
 	own := profiles(wireProfile(subject, now, true))
 	if now != before {

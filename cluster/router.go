@@ -64,6 +64,13 @@ type Router struct {
 	queued   map[parley.UserID]int // jobs of each user in the queue
 	stopping bool
 
+	// telling keeps in order what sessions are told of users: who answers how they
+	// stand shares it from the question to the answer, who tells a change holds it
+	// alone. Else an answer could overtake a change that it does not know, and its
+	// client would believe it. Held while the registry is asked; never by the poller
+	// or the applier.
+	telling sync.RWMutex
+
 	poolMu sync.Mutex // guards below
 	free   []*submission
 	live   int // submissions on their way

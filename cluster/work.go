@@ -146,14 +146,17 @@ func (r *Router) carryOutPeople(ctx context.Context, j *job) (*wire.ServerMessag
 	q, who := j.request, j.who
 	switch {
 	case q.Presence != nil:
+		r.shareTelling(j)
 		return r.getPresence(ctx, who, q.Presence)
 	case q.Watch != nil:
+		r.shareTelling(j)
 		return r.watch(ctx, j)
 	case q.Devices != nil:
 		return r.listDevices(j)
 	case q.RevokeDevice != nil:
 		return r.revokeDevice(ctx, j)
 	case q.Profiles != nil:
+		r.shareTelling(j)
 		return r.getProfiles(who, q.Profiles)
 	case q.SetProfile != nil:
 		return r.setProfile(ctx, j)
