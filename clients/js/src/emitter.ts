@@ -71,7 +71,7 @@ class Stream implements AsyncIterableIterator<AnyEvent> {
 
   put(e: AnyEvent): void {
     const taker = this.#takers.shift();
-    if (taker !== undefined) {
+    if (taker) {
       taker({ value: e, done: false });
       return;
     }

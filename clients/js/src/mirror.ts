@@ -75,13 +75,13 @@ export class Mirror {
   #placeConversations(p: Patch, events: AnyEvent[]): void {
     const changed = (p.conversations ?? []).filter((data) => {
       const was = this.#byId.get(data.id);
-      return was === undefined || !sameData(was as unknown as ConversationData, data);
+      return !was || !sameData(was as unknown as ConversationData, data);
     });
     if (changed.length === 0 && !p.gone?.length) return;
     const list = this.#list.slice();
     const remove = (id: string) => {
       const was = this.#byId.get(id);
-      if (was === undefined) return;
+      if (!was) return;
       list.splice(place(list, was), 1);
       this.#byId.delete(id);
     };
@@ -102,11 +102,11 @@ export class Mirror {
   #placeDrafts(p: Patch, events: AnyEvent[]): void {
     for (const { order, draft } of p.drafts ?? []) {
       let lane = this.#lanes.get(draft.conversation);
-      if (lane === undefined) this.#lanes.set(draft.conversation, (lane = new Map()));
+      if (!lane) this.#lanes.set(draft.conversation, (lane = new Map()));
       const was = lane.get(draft.id)?.draft;
       lane.set(draft.id, { order, draft });
       this.#draftLists.delete(draft.conversation);
-      if (was === undefined || was.status !== draft.status || draft.status === "failed") {
+      if (!was || was.status !== draft.status || draft.status === "failed") {
         events.push({ type: "draft", id: draft.conversation, draft, discarded: false });
       }
     }

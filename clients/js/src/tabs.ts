@@ -232,7 +232,7 @@ export class Tabs implements Link {
     }
     this.#told.apply(p);
     if (this.#followers.size > 0) this.#post({ kind: "patch", from: this.#id, patch: p });
-    if (stopped !== undefined) void this.close(new ParleyError(stopped.error.code, stopped.error.message));
+    if (stopped) void this.close(new ParleyError(stopped.error.code, stopped.error.message));
   }
 
   #stop(p: Patch): void {
@@ -247,7 +247,7 @@ export class Tabs implements Link {
     const core = this.#core;
     this.#core = undefined;
     this.#release();
-    if (core !== undefined) {
+    if (core) {
       core.giveUp(new ParleyError("closed", "another tab leads", { cause: e }));
       void core.store.close();
       this.#told.events({ type: "leader", leader: false });
@@ -281,7 +281,7 @@ export class Tabs implements Link {
   }
 
   #watchLeader(): void {
-    if (this.#core !== undefined || this.#closed) return;
+    if (this.#core || this.#closed) return;
     const oldest = this.#opened ? Math.min(...[...this.#waiting.values()].map((w) => w.since)) : 0;
     const silent = now() - Math.max(this.#heard, oldest);
     if (oldest === Infinity || silent < askAfter) return;
@@ -301,7 +301,7 @@ export class Tabs implements Link {
       const e = erasedError();
       this.#told.apply({ connection: { status: "stopped", error: e.toFailure() }, events: [{ type: "stopped", error: e.toFailure() }] });
       void this.close(e);
-    } else if (this.#core !== undefined) {
+    } else if (this.#core) {
       this.#lent(this.#core, p);
     } else {
       this.#followed(p);
@@ -350,7 +350,7 @@ export class Tabs implements Link {
       if (!this.#opened) return;
       this.#told.apply(p.patch);
       const stopped = p.patch.events?.find((e) => e.type === "stopped");
-      if (stopped !== undefined) void this.close(new ParleyError(stopped.error.code, stopped.error.message));
+      if (stopped) void this.close(new ParleyError(stopped.error.code, stopped.error.message));
     } else if (p.kind === "pong") {
       this.#heard = now();
     } else if (p.kind === "answer") {
@@ -365,14 +365,14 @@ export class Tabs implements Link {
   // Calls
 
   async call<N extends CallName>(name: N, ...args: Parameters<Calls[N]>): Promise<Awaited<ReturnType<Calls[N]>>> {
-    if (this.#failed !== undefined) throw this.#failed;
+    if (this.#failed) throw this.#failed;
     const core = this.#core;
-    if (core === undefined) return (await this.#remote(name, args)) as Awaited<ReturnType<Calls[N]>>;
+    if (!core) return (await this.#remote(name, args)) as Awaited<ReturnType<Calls[N]>>;
     try {
       return (await perform(core, name, args)) as Awaited<ReturnType<Calls[N]>>;
     } catch (e) {
       // The lock was taken meanwhile: the new leader is asked.
-      if (core.stopped === undefined || this.#closed || this.#core === core || once.has(name)) throw e;
+      if (!core.stopped || this.#closed || this.#core === core || once.has(name)) throw e;
       return (await this.#remote(name, args)) as Awaited<ReturnType<Calls[N]>>;
     }
   }
@@ -388,7 +388,7 @@ export class Tabs implements Link {
 
   watch(ids: readonly string[]): void {
     this.#watched = ids;
-    if (this.#core !== undefined) this.#core.live.watch(this.#id, ids);
+    if (this.#core) this.#core.live.watch(this.#id, ids);
     else this.#remote("watch", [this.#id, ids]).catch(() => {});
   }
 

@@ -67,7 +67,7 @@ export class Calls {
   #conversation(id: string): Conv {
     this.#core.usable();
     const v = this.#core.conversations.get(id);
-    if (v === undefined) throw new ParleyError("unknown", `conversation ${id}`);
+    if (!v) throw new ParleyError("unknown", `conversation ${id}`);
     this.#core.touch(v);
     return v;
   }
@@ -107,11 +107,11 @@ export class Calls {
   /** Reads a part of a hole; false if the server can not be asked, or gives nothing. */
   async #fill(v: Conv, [from, to]: Span, backward: boolean): Promise<boolean> {
     const core = this.#core;
-    if (core.session === undefined && core.connection.status === "offline") return false;
+    if (!core.session && core.connection.status === "offline") return false;
     const { incarnation } = core.meta;
     try {
       const m = await this.#ask({ history: { conversation: fromHex(v.r.id), from, to, backward, limit: pageMax } }, true);
-      if (m.page === undefined || core.conversations.get(v.r.id) !== v || core.meta.incarnation !== incarnation) return false;
+      if (!m.page || core.conversations.get(v.r.id) !== v || core.meta.incarnation !== incarnation) return false;
       core.inbox.takePage(v, m.page);
       return ranges.size(ranges.missing(v.r.held, from, to)) < to - from + 1;
     } catch (e) {
@@ -137,7 +137,7 @@ export class Calls {
   async markUnread(id: string, unread: boolean): Promise<void> {
     const v = this.#core.conversations.get(id);
     // A read mark that came to the server after the flag would clear it.
-    if (unread && v !== undefined && v.r.read > v.r.confirmedRead) await this.#tellRead(v, v.r.read);
+    if (unread && v && v.r.read > v.r.confirmedRead) await this.#tellRead(v, v.r.read);
     await this.#ask({ prefer: { conversation: fromHex(id), markUnread: unread } }, true);
   }
 
@@ -164,7 +164,7 @@ export class Calls {
     const core = this.#core;
     const m = await this.#ask({ create }, repeat);
     const s = core.session;
-    if (m.state === undefined || s === undefined) throw new ParleyError("unavailable", "the server did not say what it made");
+    if (!m.state || !s) throw new ParleyError("unavailable", "the server did not say what it made");
     const id = toHex(m.state.conversation);
     core.inbox.state(s, m.state);
     await core.committed();
@@ -190,9 +190,9 @@ export class Calls {
 
   async members(id: string): Promise<Member[]> {
     const m = await this.#ask({ members: { conversation: fromHex(id) } }, true);
-    if (m.members === undefined) return [];
+    if (!m.members) return [];
     const v = this.#core.conversations.get(id);
-    if (v !== undefined) {
+    if (v) {
       this.#core.inbox.takeMembers(v, m.members);
       await this.#core.committed();
     }
@@ -223,7 +223,7 @@ export class Calls {
     const found = new Map<string, Profile>();
     for (const user of users) {
       const p = live.profile(user);
-      if (p !== undefined) found.set(user, p);
+      if (p) found.set(user, p);
     }
     for (const part of parts(users.filter((u) => !found.has(u)))) {
       const m = await this.#ask({ profiles: { users: part } }, true);
@@ -268,11 +268,11 @@ export class Calls {
         const s = await this.#core.online(Math.min(onlineWait, deadline - now()));
         const m = await new Promise<wire.ServerMessage | undefined>((resolve) => s.ask(request, resolve));
         this.#core.usable();
-        if (m === undefined) {
+        if (!m) {
           if (!repeat) throw new ParleyError("interrupted", "the connection ended before the answer");
           continue;
         }
-        if (m.error === undefined) return m;
+        if (!m.error) return m;
         const pause = Math.max(backoff(attempt), m.error.retryAfterMs);
         if (!isRetry(m.error.code) || now() + pause > deadline) throw refusal(m.error);
         await new Promise((resolve) => setTimeout(resolve, pause));

@@ -151,29 +151,29 @@ async function handle(core: Core, s: Session, messages: wire.ServerMessage[], ne
 }
 
 function take(core: Core, s: Session, m: wire.ServerMessage, next: { token?: string }): void {
-  if (m.message !== undefined) {
+  if (m.message) {
     s.pushes++;
     core.inbox.message(s, m.message);
-  } else if (m.marks !== undefined) {
+  } else if (m.marks) {
     s.pushes++;
     core.inbox.marks(s, m.marks);
-  } else if (m.state !== undefined) {
+  } else if (m.state) {
     s.pushes++;
     core.inbox.state(s, m.state);
-  } else if (m.check !== undefined) {
+  } else if (m.check) {
     // Pushes are counted whether they reached us or not.
     if (s.pushes < m.check.pushes) core.sync.start(s);
     s.pushes = m.check.pushes;
-  } else if (m.presences !== undefined) {
+  } else if (m.presences) {
     core.live.presences(m.presences);
-  } else if (m.typing !== undefined) {
+  } else if (m.typing) {
     core.live.typed(m.typing);
-  } else if (m.profiles !== undefined) {
+  } else if (m.profiles) {
     core.live.profiled(m.profiles);
-  } else if (m.goingAway !== undefined) {
+  } else if (m.goingAway) {
     s.backIn = Math.max(m.goingAway.retryAfterMs, 1);
     s.leaving = true;
-  } else if (m.tokenExpiring !== undefined) {
+  } else if (m.tokenExpiring) {
     replaceToken(core, s, m.tokenExpiring.expiresInMs, next);
   }
 }

@@ -90,7 +90,7 @@ export class Conv {
   /** Moves the tail over what is held. */
   advance(): void {
     const run = ranges.run(this.r.held, this.r.tail + 1);
-    if (run !== undefined) this.r.tail = run[1];
+    if (run) this.r.tail = run[1];
   }
 
   /** The end of what is held without a gap from the watermark that the server knows:
@@ -118,7 +118,7 @@ export class Conv {
     const r = this.r;
     for (;;) {
       const t = this.#after.get(r.counted + 1);
-      if (t === undefined) return !this.holds(r.counted + 1);
+      if (!t) return !this.holds(r.counted + 1);
       this.#after.delete(++r.counted);
       if (t.counts) r.ordinal++;
       if (t.ordinal > 0) r.ordinal = t.ordinal;
@@ -153,7 +153,7 @@ export class Conv {
     // Large groups keep no delivered mark; what was read was delivered.
     r.confirmedDelivered = Math.max(r.confirmedDelivered, w.delivered, w.read);
     r.confirmedRead = Math.max(r.confirmedRead, w.read);
-    if (w.peer !== undefined) this.raise(memberOf(w.peer));
+    if (w.peer) this.raise(memberOf(w.peer));
     if (w.version < r.version) return;
     r.version = w.version;
     r.left = false;
@@ -226,6 +226,6 @@ export function messageOf(conversation: string, w: wire.Message): MessageRecord 
   return {
     conversation, seq: w.seq, from: w.from, at: w.at, kind: w.kind, stream: w.stream, number: w.number,
     ...(w.kind === wire.KIND_TEXT ? { text: w.text } : w.data.length > 0 ? { data: w.data } : {}),
-    ...(w.event === undefined ? {} : { event: w.event }),
+    ...(!w.event ? {} : { event: w.event }),
   };
 }

@@ -147,8 +147,8 @@ export class Core {
 
   async #keep(): Promise<void> {
     try {
-      while (!this.#pending.empty && this.stopped === undefined) await this.#apply();
-      if (this.stopped !== undefined) this.#pending.settle(this.stopped);
+      while (!this.#pending.empty && !this.stopped) await this.#apply();
+      if (this.stopped) this.#pending.settle(this.stopped);
     } catch (e) {
       this.giveUp(asStoreError(e));
       this.#pending.settle(this.stopped);
@@ -159,7 +159,7 @@ export class Core {
         // Whoever waits for nothing has waited long enough.
         this.#pending = new Pending(p.generation + 1);
         p.settle(this.stopped);
-      } else if (this.stopped === undefined) {
+      } else if (!this.stopped) {
         this.change();
       }
     }
@@ -277,7 +277,7 @@ export class Core {
 
   /** Resolves once what has gathered is durable; at once if there is nothing. */
   async settled(): Promise<void> {
-    if (this.#keeping !== undefined) await this.committed();
+    if (this.#keeping) await this.committed();
   }
 
   /** Stops the client because its store failed. */
@@ -287,7 +287,7 @@ export class Core {
 
   /** Resolves once everything so far is durable. */
   async committed(): Promise<void> {
-    if (this.stopped !== undefined) throw this.stopped;
+    if (this.stopped) throw this.stopped;
     const p = this.change();
     await p.done;
   }
@@ -318,7 +318,7 @@ export class Core {
       while (this.#isHere(v) && v.tellable > v.told) {
         const from = v.told + 1;
         const next = ranges.within(v.r.held, from, v.tellable)[0];
-        if (next === undefined) break;
+        if (!next) break;
         const span = [next[0], Math.min(next[1], next[0] + eventMax - 1)] as const;
         const messages = recent(v, span) ?? (await this.store.messages(v.r.id, span[0], span[1], eventMax));
         if (v.told + 1 !== from) continue; // a restore came between
@@ -344,13 +344,13 @@ export class Core {
       const here = this.#isHere(v);
       if (here && v.stated) {
         const data = conversationData(v, user);
-        if (v.shown === undefined || !sameData(v.shown, data)) conversations.push((v.shown = data));
+        if (!v.shown || !sameData(v.shown, data)) conversations.push((v.shown = data));
       }
       for (const [id, seq] of v.untoldDrafts) {
         if (seq > v.told && here) continue;
         v.untoldDrafts.delete(id);
         const d = this.outbox.drafts.get(id);
-        if (d === undefined) continue;
+        if (!d) continue;
         settled.push(draftView(d.r));
         d.r.text = d.r.data = undefined;
       }
@@ -370,7 +370,7 @@ export class Core {
   /** A conversation, made if it is new. */
   known(id: string): Conv {
     let v = this.conversations.get(id);
-    if (v === undefined) {
+    if (!v) {
       v = new Conv(blankRecord(id, this.meta.incarnation));
       this.conversations.set(id, v);
     }
@@ -426,8 +426,8 @@ export class Core {
   /** Does what the clock asks for, if it is time. A tab in the background has slow
    * timers, so this is also called when something comes. */
   tend(): void {
-    if (this.#attention === undefined || now() < this.#attention || this.stopped !== undefined) {
-      if (this.#attention !== undefined && this.stopped === undefined) {
+    if (this.#attention === undefined || now() < this.#attention || this.stopped) {
+      if (this.#attention !== undefined && !this.stopped) {
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => this.tend(), Math.max(this.#attention - now(), 1));
       }
@@ -435,7 +435,7 @@ export class Core {
     }
     this.#attention = undefined;
     const s = this.session;
-    if (s !== undefined && s.open) {
+    if (s && s.open) {
       if (s.syncAgain && !s.syncing) this.sync.start(s);
       this.marks.send(s);
       this.pulls.more(s);
@@ -445,12 +445,12 @@ export class Core {
 
   /** Throws when the client is of no further use. */
   usable(): void {
-    if (this.stopped !== undefined) throw this.stopped;
+    if (this.stopped) throw this.stopped;
   }
 
   /** Stops the client for good. */
   giveUp(e: ParleyError): void {
-    if (this.stopped !== undefined) return;
+    if (this.stopped) return;
     this.stopped = e;
     this.#halt();
     if (e.code !== "closed") {
@@ -471,9 +471,9 @@ export class Core {
 
   /** Sends what is on its way for a moment, ends the connection, and closes the store. */
   async close(): Promise<void> {
-    if (this.stopped === undefined) {
+    if (!this.stopped) {
       const deadline = now() + closeWait;
-      while (this.session !== undefined && now() < deadline && !this.meta.restoring && this.#busy(this.session)) {
+      while (this.session && now() < deadline && !this.meta.restoring && this.#busy(this.session)) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
       await Promise.race([this.committed().catch(() => {}), new Promise((resolve) => setTimeout(resolve, closeWait))]);
@@ -493,7 +493,7 @@ export class Core {
     const deadline = now() + within;
     for (;;) {
       this.usable();
-      if (this.session !== undefined && this.session.open) return this.session;
+      if (this.session && this.session.open) return this.session;
       const left = deadline - now();
       if (left <= 0) throw new ParleyError("network", "there is no connection");
       await new Promise<void>((resolve) => {
@@ -516,7 +516,7 @@ function recent(v: Conv, [from, to]: readonly [number, number]): MessageRecord[]
   const messages: MessageRecord[] = [];
   for (let seq = from; seq <= to; seq++) {
     const m = v.untold.get(seq);
-    if (m === undefined) return undefined;
+    if (!m) return undefined;
     messages.push(m);
   }
   return messages;

@@ -19,7 +19,7 @@ export class Inbox {
    * for it has to wait until the sync has said how it stands now. */
   outdated(s: Session, id: string): boolean {
     const v = this.#core.conversations.get(id);
-    if (v === undefined || v.r.incarnation === this.#core.meta.incarnation) return false;
+    if (!v || v.r.incarnation === this.#core.meta.incarnation) return false;
     s.syncAgain = true;
     return true;
   }
@@ -36,7 +36,7 @@ export class Inbox {
   marks(s: Session, w: wire.MarksChanged): void {
     const id = toHex(w.conversation);
     const v = this.#core.conversations.get(id);
-    if (v === undefined || this.outdated(s, id) || w.user === this.#core.meta.user) return;
+    if (!v || this.outdated(s, id) || w.user === this.#core.meta.user) return;
     const known = v.member(w.user);
     v.raise({
       user: w.user, name: known?.name ?? "", picture: known?.picture ?? "", role: known?.role || wire.ROLE_MEMBER,
@@ -79,7 +79,7 @@ export class Inbox {
     v.remember(m);
     if (m.from !== this.#core.meta.user) v.foreign = Math.max(v.foreign, m.seq);
     v.r.changed = Math.max(v.r.changed, m.at);
-    if (v.r.kind === wire.CONVERSATION_GROUP && (m.event !== undefined || m.from === this.#core.meta.user && !v.r.membersKnown)) v.membersStale = true;
+    if (v.r.kind === wire.CONVERSATION_GROUP && (m.event || m.from === this.#core.meta.user && !v.r.membersKnown)) v.membersStale = true;
     this.#core.keepMessage(v, m);
   }
 
@@ -123,17 +123,17 @@ export class Inbox {
   /** Asks for the state of one conversation. */
   askState(v: Conv): void {
     const s = this.#core.session;
-    if (s === undefined || v.stateDue) return;
+    if (!s || v.stateDue) return;
     v.stateDue = true;
     const { id } = v.r;
     s.ask({ state: { conversation: fromHex(id) } }, (m) => {
       v.stateDue = false;
-      if (m === undefined || this.#core.conversations.get(id) !== v || this.outdated(s, id)) return;
-      if (m.state !== undefined) {
+      if (!m || this.#core.conversations.get(id) !== v || this.outdated(s, id)) return;
+      if (m.state) {
         this.takeState(id, m.state);
       } else if (v.stated) {
         // What it shows may be old; the next push or sync tells.
-      } else if (m.error !== undefined && isRetry(m.error.code)) {
+      } else if (m.error && isRetry(m.error.code)) {
         s.syncAgain = true; // its end asks again
         this.#core.attend(now() + backoff(1));
       } else {

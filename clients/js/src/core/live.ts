@@ -54,7 +54,7 @@ export class Live {
   watch(tab: string, ids: readonly string[]): void {
     this.#watching.delete(tab);
     if (ids.length > 0) this.#watching.set(tab, ids.slice(0, watchMax));
-    if (this.#core.session !== undefined) this.#sendWatch(this.#core.session);
+    if (this.#core.session) this.#sendWatch(this.#core.session);
   }
 
   #sendWatch(s: Session): void {
@@ -84,7 +84,7 @@ export class Live {
       was?.stop();
       return;
     }
-    if (was === undefined && this.#typists.size >= typistsMax) return;
+    if (!was && this.#typists.size >= typistsMax) return;
     clearTimeout(was?.timer);
     const stop = () => {
       clearTimeout(this.#typists.get(key)?.timer);
@@ -92,7 +92,7 @@ export class Live {
       this.#emit({ type: "typing", id, user: w.user, active: false });
     };
     this.#typists.set(key, { timer: setTimeout(stop, typingLasts), stop });
-    if (was === undefined) this.#emit({ type: "typing", id, user: w.user, active: true });
+    if (!was) this.#emit({ type: "typing", id, user: w.user, active: true });
   }
 
   /** A message came: its sender does not write any more. */
@@ -104,7 +104,7 @@ export class Live {
   typing(id: string, active: boolean): void {
     const s = this.#core.session;
     const last = this.#writing.get(id);
-    if (s === undefined || (active ? last !== undefined && now() < last + typingEvery : last === undefined)) return;
+    if (!s || (active ? last !== undefined && now() < last + typingEvery : last === undefined)) return;
     if (active) this.#writing.set(id, now());
     else this.#writing.delete(id);
     s.tell({ typing: { conversation: fromHex(id), active } });
@@ -120,7 +120,7 @@ export class Live {
   /** The profile of a user, if it is known and not old. */
   profile(user: string): Profile | undefined {
     const p = this.#profiles.get(user);
-    return p !== undefined && now() < p.at + profileLasts ? p.profile : undefined;
+    return p && now() < p.at + profileLasts ? p.profile : undefined;
   }
 
   /** Takes over profiles, and shows them wherever their users are members. */
@@ -132,7 +132,7 @@ export class Live {
       if (this.#profiles.size > profilesMax) this.#profiles.delete(this.#profiles.keys().next().value!);
       for (const v of this.#core.conversations.values()) {
         const m = v.member(profile.user);
-        if (m === undefined || m.name === profile.name && m.picture === profile.picture) continue;
+        if (!m || m.name === profile.name && m.picture === profile.picture) continue;
         v.raise({ ...m, name: profile.name, picture: profile.picture });
         this.#core.put(v);
       }

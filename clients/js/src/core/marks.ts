@@ -75,7 +75,7 @@ export class Marks {
   due(v: Conv): void {
     if (markOf(v) === undefined) return;
     this.#unmarked.add(v);
-    if (this.#core.session !== undefined) this.#core.attend(Math.max(now(), this.#sentAt + marksWait));
+    if (this.#core.session) this.#core.attend(Math.max(now(), this.#sentAt + marksWait));
   }
 
   /** Tells the server what it does not know. One request is on its way at a time: what
@@ -92,7 +92,7 @@ export class Marks {
       if (marks.length === marksMax) break;
       this.#unmarked.delete(v);
       const m = markOf(v);
-      if (m === undefined || this.#core.conversations.get(v.r.id) !== v) continue;
+      if (!m || this.#core.conversations.get(v.r.id) !== v) continue;
       v.sentDelivered = m.delivered;
       v.sentRead = m.read;
       marks.push({ conversation: fromHex(v.r.id), ...m });
@@ -102,9 +102,9 @@ export class Marks {
     this.#sentAt = now();
     s.acknowledging++;
     s.ask({ acknowledge: { marks } }, (m) => {
-      if (m === undefined) return;
+      if (!m) return;
       s.acknowledging--;
-      if (m.error !== undefined) this.#refused(of, m.error);
+      if (m.error) this.#refused(of, m.error);
       else this.#confirmed(of);
     });
   }

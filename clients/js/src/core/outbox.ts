@@ -128,7 +128,7 @@ export class Outbox {
 
   #lane(conversation: string): Lane {
     let l = this.#lanes.get(conversation);
-    if (l === undefined) {
+    if (!l) {
       l = newLane({ conversation, stream: this.#core.meta.stream, next: 1, broken: false });
       this.#lanes.set(conversation, l);
     }
@@ -148,7 +148,7 @@ export class Outbox {
   enter(id: string, conversation: string, kind: number, text: string | undefined, data: Uint8Array | undefined): Entry {
     this.#core.usable();
     const known = this.drafts.get(id);
-    if (known !== undefined) return known;
+    if (known) return known;
     const size = sizeOf({ text, data });
     if (this.#waiting >= draftsMax || this.#waitingBytes + size > bytesMax) throw new ParleyError("outbox_full", `${this.#waiting} drafts wait`);
     this.#fits(size);
@@ -171,7 +171,7 @@ export class Outbox {
   /** Puts a failed draft into the outbox anew, behind what is there. */
   again(oldId: string, id: string): Entry {
     const known = this.drafts.get(id);
-    if (known !== undefined) return known;
+    if (known) return known;
     const old = this.#failed(oldId);
     this.#fits(sizeOf(old.r));
     this.#drop(old);
@@ -190,7 +190,7 @@ export class Outbox {
   #failed(id: string): Entry {
     this.#core.usable();
     const d = this.drafts.get(id);
-    if (d === undefined) throw new ParleyError("unknown", `draft ${id}`);
+    if (!d) throw new ParleyError("unknown", `draft ${id}`);
     if (d.r.status !== "failed") throw new ParleyError("bad_request", `draft ${id} has not failed`);
     return d;
   }
@@ -209,7 +209,7 @@ export class Outbox {
   takeBack(): Entry[] {
     const back: Entry[] = [];
     for (const l of this.#lanes.values()) {
-      for (let d = l.drafts.at(-1); d !== undefined && !d.stored && !d.written && !d.earlier; d = l.drafts.at(-1)) {
+      for (let d = l.drafts.at(-1); d && !d.stored && !d.written && !d.earlier; d = l.drafts.at(-1)) {
         l.drafts.pop();
         l.r.next--;
         this.#drop(d);
@@ -235,7 +235,7 @@ export class Outbox {
    * durable is written: after a crash the same number must have the same body. */
   pump(): void {
     const s = this.#core.session;
-    if (s === undefined || this.#core.meta.restoring) return;
+    if (!s || this.#core.meta.restoring) return;
     for (let idle = 0; idle < this.#busy.length && s.sends < s.window && s.open; ) {
       const l = this.#busy.shift()!;
       const worked = this.#turn(s, l);
@@ -260,7 +260,7 @@ export class Outbox {
       return true;
     }
     const d = l.drafts[l.sent];
-    if (d === undefined) return false;
+    if (!d) return false;
     if (l.r.stream === 0n) {
       this.#assign(l, this.#core.meta.stream, 1);
       return true;
@@ -304,15 +304,15 @@ export class Outbox {
 
   /** Takes the answer to a draft; nothing when the connection ended first. */
   #answered(s: Session, l: Lane, d: Entry, m: wire.ServerMessage | undefined): void {
-    if (m === undefined) return; // see lost
+    if (!m) return; // see lost
     l.inFlight--;
     s.sends--;
     if (d.r.status !== "queued") {
       // Settled by its own message, which came before.
-    } else if (m.sent !== undefined) {
+    } else if (m.sent) {
       l.attempts = 0;
       this.#arrived(l, d, m.sent);
-    } else if (m.error !== undefined) {
+    } else if (m.error) {
       d.written = false;
       this.#refused(s, l, d, m.error);
     } else {
@@ -401,7 +401,7 @@ export class Outbox {
 
   #forget(id: string): void {
     const d = this.drafts.get(id);
-    if (d === undefined) return;
+    if (!d) return;
     this.drafts.delete(id);
     const p = this.#core.change();
     p.drafts.delete(d);
@@ -431,14 +431,14 @@ export class Outbox {
   #find(s: Session, l: Lane, n: number): void {
     while (n < l.drafts.length && !l.drafts[n]!.written && !l.drafts[n]!.earlier && l.drafts[n]!.refused === undefined) n++;
     const d = l.drafts[n];
-    if (d === undefined) {
+    if (!d) {
       this.#restream(s, l);
       return;
     }
     l.inFlight++;
     s.sends++;
     s.ask({ findSent: { conversation: fromHex(d.r.conversation), stream: d.r.stream, number: d.r.number } }, (m) => {
-      if (m === undefined) return;
+      if (!m) return;
       l.inFlight--;
       s.sends--;
       this.#found(s, l, d, n, m);
@@ -450,12 +450,12 @@ export class Outbox {
   #found(s: Session, l: Lane, d: Entry, n: number, m: wire.ServerMessage): void {
     if (d.r.status !== "queued") {
       // Settled meanwhile.
-    } else if (m.sent !== undefined) {
+    } else if (m.sent) {
       this.#arrived(l, d, m.sent);
-    } else if (m.error !== undefined && isRetry(m.error.code) && m.error.code !== RESEND_UNKNOWN) {
+    } else if (m.error && isRetry(m.error.code) && m.error.code !== RESEND_UNKNOWN) {
       this.#retry(l, m.error);
       return; // the plan stands: all over again, later
-    } else if (d.refused !== undefined) {
+    } else if (d.refused) {
       this.#fail(l, d, d.refused);
     } else {
       d.written = d.earlier = false;
@@ -518,7 +518,7 @@ export class Outbox {
       (d.r.text ?? "") === (m.text ?? "") && sameBytes(d.r.data, m.data);
     const l = this.#lane(m.conversation);
     const queued = l.drafts.find((d) => (d.written || d.earlier) && is(d));
-    if (queued !== undefined) {
+    if (queued) {
       this.#sentAs(l, queued, m.seq);
       return;
     }
@@ -542,7 +542,7 @@ export class Outbox {
       return r?.conversation === m.conversation && r.stream === m.stream && r.number === m.number;
     });
     if (i >= 0) d = this.drafts.get(this.#sent.splice(i, 1)[0]!);
-    if (d === undefined) {
+    if (!d) {
       const r: DraftRecord = {
         id: `${m.stream.toString(16)}-${m.number}`, order: this.#core.meta.nextOrder++, conversation: m.conversation, stream: m.stream,
         number: m.number, kind: m.kind, status: "failed", seq: 0, code: 0, name: "", reason: "", createdAt: Math.floor(m.at / 1000),

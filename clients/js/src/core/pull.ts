@@ -31,7 +31,7 @@ export class Puller {
   previews(ids: readonly string[]): void {
     for (const id of ids) {
       const v = this.#core.conversations.get(id);
-      if (v === undefined || v.r.left || v.r.last === 0 || v.holds(v.r.last)) continue;
+      if (!v || v.r.left || v.r.last === 0 || v.holds(v.r.last)) continue;
       v.previewDue = true;
       this.want(v);
     }
@@ -41,7 +41,7 @@ export class Puller {
    * request on its way or waiting. */
   want(v: Conv): void {
     const s = this.#core.session;
-    if (s === undefined || v.pulling || !v.stated || this.#core.conversations.get(v.r.id) !== v || !lacks(v)) return;
+    if (!s || v.pulling || !v.stated || this.#core.conversations.get(v.r.id) !== v || !lacks(v)) return;
     v.pulling = true;
     this.#queue.push(v);
     this.more(s);
@@ -83,7 +83,7 @@ export class Puller {
     const { incarnation } = this.#core.meta;
     const here = () => this.#core.session === s && this.#core.conversations.get(v.r.id) === v && this.#core.meta.incarnation === incarnation;
     let again = false;
-    if (m !== undefined && here()) {
+    if (m && here()) {
       try {
         again = await this.#pulled(v, m, doubt, jump, here);
       } catch (e) {
@@ -101,21 +101,21 @@ export class Puller {
   /** Takes the answer, and returns whether to go on. */
   async #pulled(v: Conv, m: wire.ServerMessage, doubt: number, jump: boolean, here: () => boolean): Promise<boolean> {
     const { inbox, restorer } = this.#core;
-    if (m.members !== undefined) {
+    if (m.members) {
       inbox.takeMembers(v, m.members);
-    } else if (m.page !== undefined && doubt > 0) {
+    } else if (m.page && doubt > 0) {
       await restorer.compare(v, m.page, doubt, here);
-    } else if (m.page !== undefined) {
+    } else if (m.page) {
       const before = v.r.tail;
       inbox.takePage(v, m.page);
       const run = ranges.run(v.r.held, v.r.last);
-      if (jump && run !== undefined && run[0] > v.r.tail) {
+      if (jump && run && run[0] > v.r.tail) {
         v.r.tail = run[1]; // and a hole stays behind
         this.#core.put(v);
       }
       // A page that brings nothing is not asked for again until something comes.
       return v.r.tail > before;
-    } else if (m.error !== undefined) {
+    } else if (m.error) {
       if (!isRetry(m.error.code)) {
         restorer.forgetDoubt(v);
         v.membersStale = false;

@@ -60,7 +60,7 @@ export class Restorer {
     const p = this.#core.change();
     p.lost.push({ conversation: id, from, to });
     p.cut(id, from, to);
-    if (v.r.preview !== undefined && v.r.preview.seq >= from) v.r.preview = undefined;
+    if (v.r.preview && v.r.preview.seq >= from) v.r.preview = undefined;
     this.#core.note({ type: "restored", id, from });
   }
 

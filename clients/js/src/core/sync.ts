@@ -38,7 +38,7 @@ export class Syncer {
   #ask(s: Session, cursor: Uint8Array): void {
     s.ask({ sync: { cursor, limit: syncLimit } }, (m) => {
       if (m?.syncPage !== undefined) this.#page(s, m.syncPage);
-      else if (m !== undefined) this.#failed(s, m.error);
+      else if (m) this.#failed(s, m.error);
     });
   }
 

@@ -97,81 +97,43 @@ function present(f: Field, m: Loose): readonly unknown[] {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-class Writer {
-  bytes = new Uint8Array(256);
-  view = new DataView(this.bytes.buffer);
-  at = 0;
+/** Bytes to be written one behind the other. */
+type Chunks = readonly ArrayLike<number>[];
 
-  room(n: number): void {
-    if (this.at + n <= this.bytes.length) return;
-    const grown = new Uint8Array(Math.max(2 * this.bytes.length, this.at + n));
-    grown.set(this.bytes);
-    this.bytes = grown;
-    this.view = new DataView(grown.buffer);
-  }
+function varint(n: number): number[] {
+  const out: number[] = [];
+  for (; n > 0x7f; n = Math.floor(n / 0x80)) out.push((n % 0x80) | 0x80);
+  return [...out, n];
+}
 
-  varint(n: number): void {
-    this.room(10);
-    while (n > 0x7f) {
-      this.bytes[this.at++] = (n % 0x80) | 0x80;
-      n = Math.floor(n / 0x80);
-    }
-    this.bytes[this.at++] = n;
-  }
+/** Puts their length before them. */
+function sized(chunks: Chunks): Chunks {
+  return [varint(chunks.reduce((n, c) => n + c.length, 0)), ...chunks];
+}
 
-  raw(b: Uint8Array): void {
-    this.room(b.length);
-    this.bytes.set(b, this.at);
-    this.at += b.length;
-  }
-
-  /** Writes what `body` writes behind its length. */
-  sized(body: () => void): void {
-    this.room(1);
-    const start = ++this.at;
-    body();
-    const size = this.at - start;
-    this.at = start - 1;
-    if (size > 0x7f) {
-      let extra = 0;
-      for (let n = size; n > 0x7f; n = Math.floor(n / 0x80)) extra++;
-      this.room(1 + extra + size);
-      this.bytes.copyWithin(start + extra, start, start + size);
-    }
-    this.varint(size);
-    this.at += size;
-  }
-
-  message(place: number, m: Loose): void {
-    for (const f of shapeOf(place).fields) for (const v of present(f, m)) this.field(f, v);
-  }
-
-  field(f: Field, v: unknown): void {
-    const tag = f.number * 8;
-    switch (f.type) {
-      case "s":
-      case "y": {
-        const b = f.type === "s" ? encoder.encode(v as string) : (v as Uint8Array);
-        this.varint(tag + 2);
-        this.varint(b.length);
-        this.raw(b);
-        return;
-      }
-      case "m":
-        this.varint(tag + 2);
-        this.sized(() => this.message(f.of, v as Loose));
-        return;
-      case "f":
-        this.varint(tag + 1);
-        this.room(8);
-        this.view.setBigUint64(this.at, v as bigint, true);
-        this.at += 8;
-        return;
-      default:
-        this.varint(tag);
-        this.varint(Number(v));
+function write(place: number, m: Loose): Chunks {
+  const out: ArrayLike<number>[] = [];
+  for (const f of shapeOf(place).fields) {
+    for (const v of present(f, m)) {
+      out.push(varint(f.number * 8 + wireType(f)));
+      if (f.type === "s") out.push(...sized([encoder.encode(v as string)]));
+      else if (f.type === "y") out.push(...sized([v as Uint8Array]));
+      else if (f.type === "m") out.push(...sized(write(f.of, v as Loose)));
+      else if (f.type === "f") out.push(new Uint8Array(new BigUint64Array([v as bigint]).buffer)); // little-endian, as every browser's machine
+      else out.push(varint(Number(v)));
     }
   }
+  return out;
+}
+
+function concat(chunks: Chunks): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(chunks.reduce((n, c) => n + c.length, 0));
+  let at = 0;
+  for (const c of chunks) {
+    all.set(c, at);
+    at += c.length;
+  }
+  return all;
 }
 
 /** Reports bytes that are no message. */
@@ -325,9 +287,7 @@ export type Subprotocol = "proto" | "json";
 /** One message, as `join` wants it. */
 export function encode<N extends Name>(subprotocol: Subprotocol, name: N, m: Init<Roots[N]>): Uint8Array<ArrayBuffer> {
   if (subprotocol === "json") return encoder.encode(JSON.stringify(toJSON(roots[name], m as Loose)) + "\n");
-  const w = new Writer();
-  w.sized(() => w.message(roots[name], m as Loose));
-  return w.bytes.subarray(0, w.at);
+  return concat(sized(write(roots[name], m as Loose)));
 }
 
 /** One request, as `join` wants it. */
@@ -337,12 +297,7 @@ export function encodeRequest(subprotocol: Subprotocol, request: Init<Request>):
 
 /** Puts what `encode` made into one WebSocket message. */
 export function join(subprotocol: Subprotocol, parts: readonly Uint8Array[]): string | Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
-  let at = 0;
-  for (const p of parts) {
-    all.set(p, at);
-    at += p.length;
-  }
+  const all = concat(parts);
   return subprotocol === "json" ? decoder.decode(all) : all;
 }
 
