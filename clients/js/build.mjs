@@ -18,4 +18,5 @@ await build({
   sourcemap: true,
   sourcesContent: true,
   legalComments: "none",
+  minifySyntax: true,
 });

@@ -50,7 +50,7 @@ export class Client implements ClientApi {
 
   /** Tries at once when the browser has a network again, or is looked at. */
   #listen(): void {
-    if (typeof addEventListener !== "function" || typeof document === "undefined") return;
+    if (!globalThis.document) return;
     const nudge = () => this.reconnect();
     const shown = () => document.visibilityState === "visible" && nudge();
     addEventListener("online", nudge);
@@ -249,7 +249,7 @@ export class Client implements ClientApi {
 
 /** Whether tabs can share a device: IndexedDB, and locks, which only secure pages have. */
 function canShare(): boolean {
-  return typeof indexedDB !== "undefined" && typeof BroadcastChannel !== "undefined" && typeof navigator !== "undefined" && navigator.locks !== undefined;
+  return Boolean(globalThis.indexedDB && globalThis.BroadcastChannel && globalThis.navigator?.locks);
 }
 
 function coreOptions(o: Options, token: Options["token"]): CoreOptions {
@@ -258,13 +258,13 @@ function coreOptions(o: Options, token: Options["token"]): CoreOptions {
   if (webSocket === undefined) throw new ParleyError("bad_request", "there is no WebSocket here: give one as an option");
   return {
     url, token, webSocket, subprotocol: o.subprotocol ?? "proto",
-    device: { name: atMost(o.device?.name ?? deviceName(), 64), platform: atMost(o.device?.platform ?? platform(), 32) },
+    device: { name: atMost(o.device?.name ?? deviceName(), 64), platform: atMost(o.device?.platform ?? (globalThis.document ? "web" : "node"), 32) },
     messagesMax: Math.max(o.messagesMax ?? messagesMax, 1), catchUpMax: Math.max(o.catchUpMax ?? catchUpMax, 1),
   };
 }
 
 function pageURL(): string {
-  if (typeof location === "undefined" || !location.host) throw new ParleyError("bad_request", "the option url is not set");
+  if (!globalThis.location?.host) throw new ParleyError("bad_request", "the option url is not set");
   return `${location.protocol === "http:" ? "ws" : "wss"}://${location.host}/ws`;
 }
 
@@ -297,17 +297,11 @@ function userOf(token: string): UserId {
   }
 }
 
-/** What can be told of the browser. */
+/** What can be told of the browser, and of what it runs on. */
 function deviceName(): string {
-  const agent = typeof navigator === "undefined" ? "" : navigator.userAgent ?? "";
-  const browser = /(Edg|OPR|Firefox|Chrome|Safari|Node)[/.]/.exec(agent)?.[1] ?? "";
-  const system = /Android|iPhone|iPad|Windows|Mac OS X|CrOS|Linux/.exec(agent)?.[0] ?? "";
-  const names: Record<string, string> = { Edg: "Edge", OPR: "Opera", "Mac OS X": "macOS", CrOS: "ChromeOS", Node: "Node" };
-  return [browser, system].filter(Boolean).map((n) => names[n] ?? n).join(" on ");
-}
-
-function platform(): string {
-  return typeof document === "undefined" ? "node" : "web";
+  const agent = globalThis.navigator?.userAgent ?? "";
+  const found = [/Edg|Firefox|Chrome|Safari|Node/, /Android|iPhone|iPad|Windows|Mac|Linux/].map((r) => r.exec(agent)?.[0]);
+  return found.filter(Boolean).join(" on ").replace("Edg", "Edge");
 }
 
 /** Text of so many bytes at most, without a character cut in two. */

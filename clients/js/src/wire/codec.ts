@@ -140,7 +140,6 @@ function concat(chunks: Chunks): Uint8Array<ArrayBuffer> {
 export class DecodeError extends Error {}
 
 class Reader {
-  readonly #view: DataView;
   at = 0;
   readonly #bytes: Uint8Array;
   #end;
@@ -148,7 +147,6 @@ class Reader {
   constructor(bytes: Uint8Array, end = bytes.length) {
     this.#bytes = bytes;
     this.#end = end;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   get more(): boolean {
@@ -194,8 +192,8 @@ class Reader {
       case "s": return decoder.decode(this.take(this.varint()));
       case "y": return this.take(this.varint()).slice();
       case "f": {
-        this.take(8);
-        return this.#view.getBigUint64(this.at - 8, true);
+        const b = this.take(8);
+        return new DataView(b.buffer, b.byteOffset).getBigUint64(0, true);
       }
       case "b": return this.varint() !== 0;
       case "m": return this.sized(() => this.message(f.of));
