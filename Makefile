@@ -22,10 +22,11 @@ tools: ## install what the tests need and this machine lacks
 	scripts/tools.sh
 
 .PHONY: test
-test: tools vet generate-check js ## pass the tests, as CI does
+test: tools vet generate-check ## pass the tests, as CI does
 	$(GO) test -race ./...
 	$(GO) test -count=1 -run 'Alloc|IdleSession|Newest' ./wal ./engine ./chat ./cluster ./gateway ./wire ./client ./bench # the race detector allocates
 	$(GO) test -count=1 ./internal/sim # without the race detector there is time for 200 seeds
+	$(MAKE) --no-print-directory js-test
 	cd clients/js && node scenario/run.mjs # the scenarios, which go test has played with the Go SDK
 	$(MAKE) --no-print-directory web-check web-test
 	scripts/mutants.sh
@@ -33,6 +34,10 @@ test: tools vet generate-check js ## pass the tests, as CI does
 .PHONY: js
 js: clients/js/node_modules/.package-lock.json ## build the SDK in TypeScript
 	cd clients/js && npm run --silent build
+
+.PHONY: js-test
+js-test: clients/js/node_modules/.package-lock.json ## test it: against servers false and real, and in a browser
+	cd clients/js && npm test
 
 clients/js/node_modules/.package-lock.json: clients/js/package-lock.json
 	cd clients/js && npm ci

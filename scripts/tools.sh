@@ -3,8 +3,8 @@
 # Without a name, what the tests need.
 set -euo pipefail
 
-declare -A package=([strace]=strace [chromium]=chromium [protoc]=protobuf-compiler [redis-server]=redis-server [redis-cli]=redis-tools)
-[ $# -gt 0 ] || set -- strace chromium redis-server redis-cli
+declare -A package=([strace]=strace [chromium]=chromium [node]=nodejs [npm]=npm [protoc]=protobuf-compiler [redis-server]=redis-server [redis-cli]=redis-tools)
+[ $# -gt 0 ] || set -- strace chromium node npm redis-server redis-cli
 
 missing=()
 for tool in "$@"; do
