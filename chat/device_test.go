@@ -345,6 +345,13 @@ func TestShare(t *testing.T) {
 	share(2, 3, true)
 	w.check(w.Leave(t.Context(), u[3].Identity, g))
 	share(2, 3, false)
+	for range 4 * sharedMax { // who has many is found by those who have few
+		w.group(u[3])
+	}
+	h := w.group(u[3], u[1])
+	share(1, 3, true)
+	w.check(w.Leave(t.Context(), u[1].Identity, h))
+	share(1, 3, false)
 	other := u[1].Identity
 	other.Tenant = 7
 	if w.Share(u[0].Identity, other) {

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"slices"
 
 	"github.com/parleychat/parley"
 	"github.com/parleychat/parley/engine"
@@ -66,11 +67,12 @@ func (s *Service) SetProfile(ctx context.Context, by parley.Identity, to Profile
 	return now, nil
 }
 
-// sharedMax bounds the conversations that are looked through for a common one.
+// sharedMax bounds the lines of a list that are looked through for a common one.
 const sharedMax = 1000
 
 // Share reports whether two users belong to a conversation together now. Beside
-// the direct one it looks through a's newest thousand conversations.
+// the direct one it looks through the list of the one who has fewer conversations,
+// and no further than a thousand of them.
 func (s *Service) Share(a, b parley.Identity) bool {
 	if a.Tenant != b.Tenant {
 		return false
@@ -78,19 +80,7 @@ func (s *Service) Share(a, b parley.Identity) bool {
 	if a.User == b.User || s.together(a, b, parley.DirectConversation(a.Tenant, a.User, b.User)) {
 		return true
 	}
-	looked := 0
-	for _, listed := range s.engine.Conversations(a.User) {
-		if listed.Left {
-			continue
-		}
-		if looked++; looked > sharedMax {
-			return false
-		}
-		if s.together(a, b, listed.Conversation) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.engine.Common(a.User, b.User, sharedMax), func(c parley.ConversationID) bool { return s.together(a, b, c) })
 }
 
 // together reports whether both belong to a conversation now.

@@ -66,3 +66,25 @@ func (e *Engine) Conversations(u parley.UserID) []Listed {
 	}
 	return list
 }
+
+// Common lists the conversations that stand on the lists of both users, in no
+// order. It looks through the shorter list, and through no more than so many of its
+// lines.
+func (e *Engine) Common(a, b parley.UserID, lines int) []parley.ConversationID {
+	e.index.mu.RLock()
+	defer e.index.mu.RUnlock()
+	short, long := e.index.users[a], e.index.users[b]
+	if len(short) > len(long) {
+		short, long = long, short
+	}
+	var list []parley.ConversationID
+	for c, s := range short {
+		if lines--; lines < 0 {
+			break
+		}
+		if o, ok := long[c]; ok && !s.left && !o.left {
+			list = append(list, c)
+		}
+	}
+	return list
+}

@@ -176,6 +176,31 @@ func (m *notes) sameAsAnew(t testing.TB, e *Engine, opts Options) error {
 		if a, b := listOf(fresh, u), listOf(e, u); !slices.Equal(a, b) {
 			return fmt.Errorf("user %d has the list %v, anew %v", u, b, a)
 		}
+		if err := checkCommon(e, u, (u+1)%noteUsers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkCommon holds what two lists have in common to the lists.
+func checkCommon(e *Engine, u, v byte) error {
+	want := make(map[parley.ConversationID]bool)
+	for _, a := range listOf(e, u) {
+		for _, b := range listOf(e, v) {
+			if a.Conversation == b.Conversation && !a.Left && !b.Left {
+				want[a.Conversation] = true
+			}
+		}
+	}
+	all := e.Common(parley.UserID{u}, parley.UserID{v}, 1<<20)
+	for _, c := range all {
+		if !want[c] {
+			return fmt.Errorf("users %d and %d do not both list %v", u, v, c)
+		}
+	}
+	if few := e.Common(parley.UserID{u}, parley.UserID{v}, 1); len(all) != len(want) || len(few) > 1 {
+		return fmt.Errorf("users %d and %d have %d conversations in common, %d in one line, want %d", u, v, len(all), len(few), len(want))
 	}
 	return nil
 }
