@@ -65,7 +65,8 @@ func (m *Machine) user(tx *engine.Tx, c *engine.Command, d *decoder) engine.Resu
 // Login finds the user of a token's subject, or makes one at the first login,
 // and writes down that one of his devices has come; only where the disk is nearly
 // full, a user who is known comes in without. It is parley.Revoked where he has
-// shut the device out, or the token that it comes with.
+// shut the device out, or the token that it comes with. When ctx ends first, the
+// device may still be written down: the Identity says whose, to say that it is gone.
 func (s *Service) Login(ctx context.Context, tenant parley.TenantID, subject string, d Device) (Login, error) {
 	if subject == "" || len(subject) > subjectMax || !utf8.ValidString(subject) {
 		return Login{}, fmt.Errorf("%w: subject of %d bytes", parley.BadRequest, len(subject))
@@ -83,7 +84,7 @@ func (s *Service) Login(ctx context.Context, tenant parley.TenantID, subject str
 	}
 	who := parley.Identity{Tenant: tenant, User: id}
 	if err := s.connect(ctx, who, &d); err != nil {
-		return Login{}, err
+		return Login{Identity: who}, err
 	}
 	return Login{
 		Identity: who,

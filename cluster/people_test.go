@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -267,4 +268,25 @@ func TestFarewellOfWhoIsBack(t *testing.T) {
 	if got := f.take(); len(got) != 1 || got[0].Device != phone.device || !got[0].At.Equal(now.Add(time.Second)) {
 		t.Errorf("written down: %v", got)
 	}
+}
+
+// A handshake that is given up while its device is being written down does not leave
+// it online in the log.
+func TestHandshakeGivenUp(t *testing.T) {
+	h := open(t, Options{}, chat.Options{}, "ann")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	d := deviceID(1)
+	for err := error(nil); err == nil; { // the log may be quicker
+		var who parley.Identity
+		if who, _, _, err = h.router.Authenticate(ctx, "ann", &wire.Device{Device: d[:]}); err == nil {
+			h.router.Ended(0, who, d)
+		} else if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the device to be gone", func() bool {
+		list := h.service.Devices(h.users[0])
+		return len(list) == 2 && list[1].ID == d && list[1].Seen.After(list[1].Created)
+	})
 }

@@ -154,10 +154,15 @@ func (r *Router) Authenticate(ctx context.Context, token string, d *wire.Device)
 	digest := sha256.Sum256([]byte(token))
 	copy(device.Token[:], digest[:])
 	login, err := r.service.Login(ctx, tenant, subject, device)
+	k := deviceKey{login.User, device.ID}
 	if err != nil {
+		if ctx.Err() != nil { // then the log may have it online, for as long as we run
+			r.farewells.greet(k)
+			r.farewells.leave(k, time.Now())
+		}
 		return parley.Identity{}, nil, time.Time{}, fmt.Errorf("login: %w", err)
 	}
-	r.farewells.greet(deviceKey{login.User, device.ID})
+	r.farewells.greet(k)
 	r.presence.Connect(login.User, device.ID)
 	return login.Identity, &wire.Welcome{
 		User: subject, Stream: uint64(login.Stream), Incarnation: uint64(login.Incarnation), BodyMax: uint32(r.opts.BodyMax),
