@@ -104,7 +104,7 @@ export class IndexedDBStore implements Store {
   async #open(): Promise<IDBDatabase> {
     await this.close();
     const db = await new Promise<IDBDatabase>((resolve, reject) => {
-      const r = indexedDB.open(this.#name, version);
+      const r = indexedDB.open(this.#name, version); // which some browsers forbid
       r.onupgradeneeded = () => {
         r.result.createObjectStore("meta");
         r.result.createObjectStore("conversations", { keyPath: "id" });
@@ -113,7 +113,9 @@ export class IndexedDBStore implements Store {
         r.result.createObjectStore("messages", { keyPath: ["conversation", "seq"] });
       };
       r.onsuccess = () => resolve(r.result);
-      r.onerror = () => reject(failed(r.error));
+      r.onerror = () => reject(r.error);
+    }).catch((e: unknown) => {
+      throw failed(e);
     });
     const gone = () => {
       db.close();

@@ -109,6 +109,8 @@ export class Tabs implements Link {
   #watched: readonly string[] = [];
   #heard = now();
   #opened = false;
+  /** Has the lock; the core is there, or being loaded. */
+  #leads = false;
   #closed = false;
   #failed: ParleyError | undefined;
   #queue = new AbortController();
@@ -191,6 +193,7 @@ export class Tabs implements Link {
   async #lead(): Promise<void> {
     if (this.#closed) return;
     const released = new Promise<void>((resolve) => (this.#release = resolve));
+    this.#leads = true;
     try {
       this.#core = await this.#load();
     } catch (e) {
@@ -246,6 +249,7 @@ export class Tabs implements Link {
   #stepDown(e: unknown): void {
     const core = this.#core;
     this.#core = undefined;
+    this.#leads = false;
     this.#release();
     if (core) {
       core.giveUp(new ParleyError("closed", "another tab leads", { cause: e }));
@@ -281,7 +285,7 @@ export class Tabs implements Link {
   }
 
   #watchLeader(): void {
-    if (this.#core || this.#closed) return;
+    if (this.#leads || this.#closed) return;
     const oldest = this.#opened ? Math.min(...[...this.#waiting.values()].map((w) => w.since)) : 0;
     const silent = now() - Math.max(this.#heard, oldest);
     if (oldest === Infinity || silent < askAfter) return;
@@ -297,6 +301,7 @@ export class Tabs implements Link {
 
   #received(p: Post): void {
     if (p.to !== undefined && p.to !== this.#id || this.#closed) return;
+    if (p.kind === "ping" && this.#leads) this.#post({ kind: "pong", from: this.#id, to: p.from });
     if (p.kind === "erased") {
       const e = erasedError();
       this.#told.apply({ connection: { status: "stopped", error: e.toFailure() }, events: [{ type: "stopped", error: e.toFailure() }] });
@@ -318,8 +323,6 @@ export class Tabs implements Link {
       this.#post({ kind: "snapshot", from: this.#id, to: p.from, patch: core.snapshot(), durable: this.durable });
     } else if (p.kind === "bye") {
       this.#left(p.from);
-    } else if (p.kind === "ping") {
-      this.#post({ kind: "pong", from: this.#id, to: p.from });
     } else if (p.kind === "call") {
       Promise.resolve().then(() => perform(core, p.name, p.args)).then(
         (value) => this.#post({ kind: "answer", from: this.#id, to: p.from, id: p.id, value }),

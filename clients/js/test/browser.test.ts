@@ -340,3 +340,15 @@ async function clear(page: Page): Promise<void> {
   await cdp.send("Storage.clearDataForOrigin", { origin, storageTypes: "indexeddb" });
 }
 
+
+test("where IndexedDB is forbidden, the device is in memory, and says so", inTabs(1, async (fake, page) => {
+  await page.evaluate(() => {
+    IDBFactory.prototype.open = () => {
+      throw new DOMException("forbidden", "SecurityError");
+    };
+  });
+  await open(page, fake);
+  await welcome(fake);
+  await eventually("online", () => status(page), "online");
+  assert.equal(await page.evaluate(() => (window as unknown as Window).c.durable), false);
+}));

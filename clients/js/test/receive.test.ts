@@ -416,3 +416,11 @@ test("what comes with the welcome is taken, and counted", withFake(async (fake) 
   await sleep(30);
   assert.equal(s.seen.filter((r) => r.sync).length, 1);
 }));
+
+test("a history that is longer than what is kept is read all the same", withFake(async (fake) => {
+  const { c, s } = await fake.online([state({ last: 500, delivered: 500, read: 500, ordinal: 500, readOrdinal: 500 })], { messagesMax: 150 });
+  const h = c.history(room(), { limit: 400 });
+  await serve(s, 500, 2);
+  assert.equal((await h).items.length, 400);
+  await s.silent(50);
+}));

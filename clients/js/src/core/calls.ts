@@ -12,9 +12,8 @@ import type { Core } from "./core.js";
 import type { Entry } from "./outbox.js";
 import { pageMax } from "./pull.js";
 
-/** How many calls are on their way at once, and how many wait for their turn. */
-const callsMax = 16;
-const waitingMax = 1_000;
+/** How many calls may wait for their answer. */
+const callsMax = 1_000;
 /** How long a call waits for a connection, and how long it is tried in all. */
 const onlineWait = 10_000;
 const callWait = 30_000;
@@ -27,7 +26,6 @@ const historyMax = 500;
 /** What a tab may ask of the device. Everything here can be posted. */
 export class Calls {
   #running = 0;
-  readonly #turns: (() => void)[] = [];
 
   readonly #core: Core;
 
@@ -90,7 +88,15 @@ export class Calls {
 
   async history(id: string, q: HistoryQuery): Promise<Page> {
     const v = this.#conversation(id);
-    const { from, to, anchor } = stretch(q, v.r.last);
+    v.reading++; // what is read now is not dropped meanwhile
+    try {
+      return await this.#page(v, stretch(q, v.r.last));
+    } finally {
+      v.reading--;
+    }
+  }
+
+  async #page(v: Conv, { from, to, anchor }: Stretch): Promise<Page> {
     let partial = false;
     for (let missing = ranges.missing(v.r.held, from, to); missing.length > 0 && !partial; missing = ranges.missing(v.r.held, from, to)) {
       // From the end that was asked for.
@@ -100,7 +106,7 @@ export class Calls {
     await this.#core.settled();
     const held = partial ? ranges.run(ranges.within(v.r.held, from, to), anchor) : to < from ? undefined : ([from, to] as const);
     const [a, b] = held ?? (anchor === from ? [from, from - 1] : [to + 1, to]);
-    const items = held === undefined ? [] : await this.#items(id, held);
+    const items = held === undefined ? [] : await this.#items(v.r.id, held);
     return { items, from: a, to: b, before: a > 1, after: b < v.r.last, partial };
   }
 
@@ -261,7 +267,8 @@ export class Calls {
    * then a lost answer is asked for again, and is else "interrupted".
    */
   async #ask(request: Init<wire.Request>, repeat: boolean): Promise<wire.ServerMessage> {
-    await this.#turn();
+    if (this.#running >= callsMax) throw new ParleyError("overloaded", "too many calls wait for their answer");
+    this.#running++;
     try {
       const deadline = now() + callWait;
       for (let attempt = 0; ; attempt++) {
@@ -279,16 +286,7 @@ export class Calls {
       }
     } finally {
       this.#running--;
-      this.#turns.shift()?.();
     }
-  }
-
-  async #turn(): Promise<void> {
-    if (this.#running >= callsMax) {
-      if (this.#turns.length >= waitingMax) throw new ParleyError("overloaded", "too many calls wait for their turn");
-      await new Promise<void>((resolve) => this.#turns.push(resolve));
-    }
-    this.#running++;
   }
 }
 
@@ -299,8 +297,14 @@ export type CallName = keyof Calls;
  * be made again. */
 export const once: ReadonlySet<CallName> = new Set(["createGroup", "changeMembers", "leave"]);
 
+interface Stretch {
+  readonly from: number;
+  readonly to: number;
+  readonly anchor: number;
+}
+
 /** Which sequences a query names, and from where they are wanted. */
-function stretch(q: HistoryQuery, last: number): { from: number; to: number; anchor: number } {
+function stretch(q: HistoryQuery, last: number): Stretch {
   const limit = Math.min(Math.max(Math.floor(q.limit ?? 50), 1), historyMax);
   if (q.after !== undefined) {
     const from = Math.max(q.after, 0) + 1;

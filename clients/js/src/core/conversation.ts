@@ -42,6 +42,8 @@ export class Conv {
   membersStale = false;
   previewDue = false;
   stateDue = false;
+  /** How many calls read it just now. */
+  reading = 0;
   /** No pull before, by the monotonic clock. */
   pullAt = 0;
   /** When it was looked at last, by a counter. */

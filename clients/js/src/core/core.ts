@@ -83,7 +83,7 @@ export class Core {
   #connecting: Promise<void> | undefined;
   #held = 0;
   #clock = 0;
-  #onlineWaiters: (() => void)[] = [];
+  readonly #onlineWaiters = new Set<() => void>();
   #fullTries = 0;
   /** Wakes the pause before a full store is tried again. */
   retryStore: () => void = () => {};
@@ -403,7 +403,7 @@ export class Core {
       // What is to be told or acknowledged stays.
       const to = Math.min(v.r.last - keepMin, v.r.tail, v.told, v.r.confirmedDelivered, v.r.counted, v.r.read);
       const dropped = ranges.size(ranges.within(v.r.held, 1, to));
-      if (dropped === 0 || v.r.doubt.length > 0) continue;
+      if (dropped === 0 || v.reading > 0 || v.r.doubt.length > 0) continue;
       v.r.held = ranges.within(v.r.held, to + 1, v.r.last);
       this.change().cut(v.r.id, 1, to);
       this.dropped(dropped);
@@ -419,18 +419,22 @@ export class Core {
   attend(at: number): void {
     if (this.#attention !== undefined && at >= this.#attention) return;
     this.#attention = at;
+    this.#setTimer();
+  }
+
+  #setTimer(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.tend(), Math.max(at - now(), 0));
+    const wait = this.#attention! - now();
+    if (wait > 0) this.#timer = setTimeout(() => this.tend(), wait);
+    else queueMicrotask(() => this.tend());
   }
 
   /** Does what the clock asks for, if it is time. A tab in the background has slow
    * timers, so this is also called when something comes. */
   tend(): void {
-    if (this.#attention === undefined || now() < this.#attention || this.stopped) {
-      if (this.#attention !== undefined && !this.stopped) {
-        clearTimeout(this.#timer);
-        this.#timer = setTimeout(() => this.tend(), Math.max(this.#attention - now(), 1));
-      }
+    if (this.#attention === undefined || this.stopped) return;
+    if (now() < this.#attention) {
+      this.#setTimer();
       return;
     }
     this.#attention = undefined;
@@ -497,17 +501,19 @@ export class Core {
       const left = deadline - now();
       if (left <= 0) throw new ParleyError("network", "there is no connection");
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left);
-        this.#onlineWaiters.push(() => {
+        const wake = () => {
           clearTimeout(timer);
+          this.#onlineWaiters.delete(wake);
           resolve();
-        });
+        };
+        const timer = setTimeout(wake, left);
+        this.#onlineWaiters.add(wake);
       });
     }
   }
 
   wakeOnline(): void {
-    for (const wake of this.#onlineWaiters.splice(0)) wake();
+    for (const wake of this.#onlineWaiters) wake();
   }
 }
 

@@ -168,7 +168,11 @@ export class Session {
     do {
       for (const payload of this.#inbox.splice(0)) messages.push(...this.#parse(payload));
       this.#inboxBytes = 0;
-      if (messages.length > 0) await this.#o.handle(this, messages.splice(0));
+      try {
+        if (messages.length > 0) await this.#o.handle(this, messages.splice(0));
+      } catch (e) {
+        this.#fail("what came could not be taken: " + String((e as Error)?.message ?? e)); // and the next session begins with a sync
+      }
     } while (this.#inbox.length > 0 && !this.#over);
     this.#draining = false;
   }
