@@ -121,7 +121,7 @@ async function attach(core: Core, s: Session): Promise<void> {
   core.putMeta();
   core.session = s;
   core.sync.start(s);
-  core.live.attached(s);
+  core.live.attached();
   core.outbox.pump();
   core.wakeOnline();
   s.start();

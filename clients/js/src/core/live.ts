@@ -44,21 +44,23 @@ export class Live {
 
   // Watching
 
-  attached(s: Session): void {
+  attached(): void {
     this.#watched = "";
     this.#writing.clear();
-    this.#sendWatch(s);
   }
 
   /** Replaces what a tab watches. */
   watch(tab: string, ids: readonly string[]): void {
     this.#watching.delete(tab);
     if (ids.length > 0) this.#watching.set(tab, ids.slice(0, watchMax));
-    if (this.#core.session) this.#sendWatch(this.#core.session);
+    if (this.#core.session) this.sendWatch(this.#core.session);
   }
 
-  #sendWatch(s: Session): void {
-    const ids = [...new Set([...this.#watching.values()].reverse().flat())].slice(0, watchMax);
+  /** Names what is watched, where that is not what the server knows. It refuses all for
+   * one that the user does not belong to, so in a new session it waits for the sync. */
+  sendWatch(s: Session): void {
+    const mine = (id: string) => !this.#core.conversations.get(id)?.r.left;
+    const ids = [...new Set([...this.#watching.values()].reverse().flat())].filter(mine).slice(0, watchMax);
     const key = ids.join();
     if (key === this.#watched || !s.open) return;
     this.#watched = key;

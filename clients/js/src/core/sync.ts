@@ -113,6 +113,7 @@ export class Syncer {
     }
     core.pulls.previews(newest(core.conversations, previewsMax));
     core.outbox.pump();
+    core.live.sendWatch(s);
   }
 
   /** Forgets a conversation. Drafts for it stay: the server says what becomes of them. */
