@@ -37,6 +37,8 @@ func codeOf(err error) string {
 		return "nothing"
 	case errors.Is(err, client.ErrRestored):
 		return "restored"
+	case errors.Is(err, client.ErrRevoked):
+		return "revoked"
 	}
 	if code, ok := errors.AsType[parley.Code](err); ok {
 		return code.String()
@@ -59,6 +61,12 @@ func (a *actor) do(ctx context.Context, s *Step) error {
 		return a.create(ctx, s)
 	case "resend", "discard":
 		return a.redo(s)
+	case "watch":
+		return a.watch(ctx, s)
+	case "setProfile":
+		return a.setProfile(ctx, s)
+	case "revoke":
+		return a.revoke(ctx, s.Of)
 	}
 	id, err := a.p.room(s.In)
 	if err != nil {
@@ -86,6 +94,11 @@ func (a *actor) do(ctx context.Context, s *Step) error {
 		return c.RemoveMember(ctx, id, s.User)
 	case "leave":
 		return c.Leave(ctx, id)
+	case "rename":
+		return c.Rename(ctx, id, s.Title)
+	case "typing":
+		c.Typing(id, s.Active)
+		return nil
 	case "setRole":
 		return c.SetRole(ctx, id, s.User, roleOf(s.Role))
 	}
@@ -169,6 +182,43 @@ func (a *actor) history(ctx context.Context, id parley.ConversationID, s *Step) 
 		return fmt.Errorf("the history is\n%s\nwant\n%s", list(texts), list(s.Are))
 	}
 	return nil
+}
+
+func (a *actor) watch(ctx context.Context, s *Step) error {
+	var ids []parley.ConversationID
+	for _, room := range s.Rooms {
+		id, err := a.p.room(room)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, id)
+	}
+	_, err := a.client.Watch(ctx, ids...)
+	return err
+}
+
+func (a *actor) setProfile(ctx context.Context, s *Step) error {
+	change := client.ProfileChange{Name: s.Name, Picture: s.Picture}
+	if s.LastSeenTo != "" {
+		to := map[string]parley.Privacy{"shared": parley.Shared, "everybody": parley.Everybody, "nobody": parley.Nobody}[s.LastSeenTo]
+		change.LastSeenTo = &to
+	}
+	_, err := a.client.SetProfile(ctx, change)
+	return err
+}
+
+// revoke shuts out the device that is called like an actor.
+func (a *actor) revoke(ctx context.Context, name string) error {
+	devices, err := a.client.Devices(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		if d.Name == name {
+			return a.client.Revoke(ctx, d.ID)
+		}
+	}
+	return fmt.Errorf("%s has no device %q", a.User, name)
 }
 
 // list is texts below each other; of many, the ends.

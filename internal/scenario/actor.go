@@ -28,6 +28,8 @@ type actor struct {
 	connection string
 	received   map[parley.ConversationID][]line // as events brought them since it was opened
 	restored   map[parley.ConversationID]parley.Seq
+	presences  map[string]client.Presence // as told last
+	typing     map[parley.ConversationID][]string
 	fault      error         // what no SDK may do
 	changed    chan struct{} // closed at the next event
 }
@@ -61,6 +63,7 @@ func (a *actor) open(ctx context.Context, fresh bool) error {
 	a.reset()
 	a.client, err = client.Open(client.Options{
 		URL: network.URL, Store: store, Subprotocol: a.p.subprotocol, CatchUpMax: a.CatchUp,
+		Device: client.Device{Name: a.name, Platform: "scenario"},
 		Token: func(ctx context.Context) (string, error) {
 			return a.p.stage.token(ctx, a.User, a.TokenMs)
 		},
@@ -84,6 +87,7 @@ func (a *actor) reset() {
 	defer a.mu.Unlock()
 	a.connection = "offline"
 	a.received, a.restored = make(map[parley.ConversationID][]line), make(map[parley.ConversationID]parley.Seq)
+	a.presences, a.typing = make(map[string]client.Presence), make(map[parley.ConversationID][]string)
 }
 
 // close closes the device. Its store stays.
@@ -114,6 +118,10 @@ func (a *actor) take(e client.Event) {
 		a.connection = "stopped"
 	case client.Received:
 		a.takeReceived(e)
+	case client.PresenceChanged:
+		a.presences[e.Presence.User] = e.Presence
+	case client.TypingChanged:
+		a.typing[e.Conversation] = e.Users
 	case client.Restored:
 		a.restored[e.Conversation] = e.From
 		shown := a.received[e.Conversation]

@@ -83,6 +83,8 @@ func (s *Step) want() string {
 	switch {
 	case s.Expect == "connections":
 		return fmt.Sprintf("at most %d", s.AtMost)
+	case s.Expect == "profile":
+		return *s.Name + " " + *s.Picture
 	case s.Expect == "draft":
 		return strings.TrimSpace(fmt.Sprint(s.Is, " ", s.Error))
 	case s.Is == nil:
@@ -116,13 +118,19 @@ func (a *actor) shows(ctx context.Context, s *Step) (string, error) {
 		return fmt.Sprint(len(a.client.Conversations())), nil
 	case "draft":
 		return a.showsDraft(s)
+	case "presence", "presenceTold":
+		return a.showsPresence(ctx, s)
+	case "profile":
+		return a.showsProfile(ctx, s.User)
+	case "devices":
+		return a.showsDevices(ctx)
 	}
 	id, err := a.p.room(s.In)
 	if err != nil {
 		return "", err
 	}
 	switch s.Expect {
-	case "received", "restored":
+	case "received", "restored", "typing":
 		return a.showsTold(id, s), nil
 	case "members":
 		return a.showsMembers(ctx, id)
@@ -156,11 +164,85 @@ func (a *actor) showsTold(id parley.ConversationID, s *Step) string {
 	if s.Expect == "restored" {
 		return fmt.Sprint(a.restored[id])
 	}
+	if s.Expect == "typing" {
+		return list(a.typing[id])
+	}
 	var texts []string
 	for _, l := range a.received[id] {
 		texts = append(texts, l.text)
 	}
 	return list(texts)
+}
+
+// showsPresence is what is known of a user: asked for, or told.
+func (a *actor) showsPresence(ctx context.Context, s *Step) (string, error) {
+	if s.Expect == "presenceTold" {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		p, told := a.presences[s.User]
+		if !told {
+			return "not told", nil
+		}
+		return showPresence(p), nil
+	}
+	presences, err := a.client.Presence(ctx, s.User)
+	if err != nil || len(presences) != 1 {
+		return "", fmt.Errorf("presence of %s: %v: %w", s.User, presences, err)
+	}
+	return showPresence(presences[0]), nil
+}
+
+// showPresence is a presence in one word. Who is not online has been seen in this
+// scenario, so not long ago, or it is not known when.
+func showPresence(p client.Presence) string {
+	switch {
+	case p.Hidden:
+		return "hidden"
+	case p.Online:
+		return "online"
+	}
+	return showSeen(p.LastSeen)
+}
+
+func showSeen(at time.Time) string {
+	switch ago := time.Since(at); {
+	case at.IsZero():
+		return "offline"
+	case ago < -time.Minute || ago > 10*time.Minute:
+		return "seen " + at.String()
+	}
+	return "seen"
+}
+
+func (a *actor) showsProfile(ctx context.Context, user string) (string, error) {
+	profiles, err := a.client.Profiles(ctx, user)
+	if err != nil || len(profiles) != 1 {
+		return "", fmt.Errorf("profile of %s: %v: %w", user, profiles, err)
+	}
+	return profiles[0].Name + " " + profiles[0].Picture, nil
+}
+
+// showsDevices is the user's devices, as "phone scenario online current".
+func (a *actor) showsDevices(ctx context.Context) (string, error) {
+	devices, err := a.client.Devices(ctx)
+	if err != nil {
+		return "", err
+	}
+	var texts []string
+	for _, d := range devices {
+		text := d.Name + " " + d.Platform
+		if d.Online {
+			text += " online"
+		} else {
+			text += " " + showSeen(d.LastSeen)
+		}
+		if d.Current {
+			text += " current"
+		}
+		texts = append(texts, text)
+	}
+	slices.Sort(texts)
+	return list(texts), nil
 }
 
 func (a *actor) showsMembers(ctx context.Context, id parley.ConversationID) (string, error) {
@@ -188,6 +270,13 @@ func (a *actor) showsConversation(v client.Conversation, s *Step) (string, error
 		return fmt.Sprint(v.Marks.Read), nil
 	case "title":
 		return v.Title, nil
+	case "memberName":
+		for _, m := range v.Members {
+			if m.User == s.User {
+				return m.Name, nil
+			}
+		}
+		return "nobody", nil
 	case "role":
 		if v.Left {
 			return "none", nil

@@ -53,15 +53,19 @@ type Step struct {
 	Towards string `json:"towards,omitempty"`
 	Of      string `json:"of,omitempty"`
 
-	Text     string   `json:"text,omitempty"`
-	Title    string   `json:"title,omitempty"`
-	Peer     string   `json:"peer,omitempty"`
-	User     string   `json:"user,omitempty"`
-	Users    []string `json:"users,omitempty"`
-	Members  []string `json:"members,omitempty"`
-	Role     string   `json:"role,omitempty"`
-	Starting string   `json:"starting,omitempty"`
-	Error    string   `json:"error,omitempty"`
+	Text       string   `json:"text,omitempty"`
+	Title      string   `json:"title,omitempty"`
+	Peer       string   `json:"peer,omitempty"`
+	User       string   `json:"user,omitempty"`
+	Users      []string `json:"users,omitempty"`
+	Members    []string `json:"members,omitempty"`
+	Role       string   `json:"role,omitempty"`
+	Starting   string   `json:"starting,omitempty"`
+	Rooms      []string `json:"rooms,omitempty"`
+	Name       *string  `json:"name,omitempty"`
+	Picture    *string  `json:"picture,omitempty"`
+	LastSeenTo string   `json:"lastSeenTo,omitempty"`
+	Error      string   `json:"error,omitempty"`
 
 	Count  int  `json:"count,omitempty"`
 	Size   int  `json:"size,omitempty"`
@@ -74,6 +78,7 @@ type Step struct {
 	Fresh  bool `json:"fresh,omitempty"`
 
 	Unread bool `json:"unread,omitempty"`
+	Active bool `json:"active,omitempty"`
 
 	Is  any   `json:"is,omitempty"`  // text, a number or a boolean
 	Are Lines `json:"are,omitempty"` // texts

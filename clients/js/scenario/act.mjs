@@ -38,6 +38,12 @@ async function perform(player, actor, step) {
       return name(player.drafts, step.draft, (await c.resend(player.draft(step.draft))).id);
     case "discard":
       return c.discard(player.draft(step.draft));
+    case "watch":
+      return c.watch(step.rooms.map((room) => player.room(room)));
+    case "setProfile":
+      return c.setProfile({ name: step.name, picture: step.picture, lastSeenTo: step.lastSeenTo });
+    case "revoke":
+      return revoke(actor, step.of);
   }
   const id = player.room(step.in);
   switch (step.do) {
@@ -57,6 +63,10 @@ async function perform(player, actor, step) {
       return c.removeMembers(id, [step.user]);
     case "leave":
       return c.leave(id);
+    case "rename":
+      return c.rename(id, step.title);
+    case "typing":
+      return c.typing(id, step.active);
     case "setRole":
       return c.setRole(id, step.user, step.role);
   }
@@ -74,6 +84,13 @@ async function send(player, c, id, step) {
     if (step.size > 0) text = text.repeat(step.size / text.length + 1).slice(0, step.size);
     name(player.drafts, step.as, (await c.send(id, text)).id);
   }
+}
+
+/** Shuts out the device that is called like an actor. */
+async function revoke(actor, name) {
+  const device = (await actor.client.devices()).find((d) => d.name === name);
+  if (device === undefined) throw new Error(`${actor.user} has no device ${JSON.stringify(name)}`);
+  await actor.client.revoke(device.id);
 }
 
 /** Reads a range, from the server where the device lacks it. */

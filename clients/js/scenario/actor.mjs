@@ -20,6 +20,8 @@ export class Actor {
     this.received = new Map(); // by conversation: {seq, text} as events brought them since it was opened
     this.restored = new Map(); // by conversation: from where
     this.drafts = new Map(); // by id, as told last
+    this.presences = new Map(); // by user, as told last
+    this.typing = new Map(); // by conversation: a set of who writes there
     this.fault = undefined; // what no SDK may do
     this.changed = () => {}; // is called at each event
   }
@@ -32,11 +34,11 @@ export class Actor {
     const { url } = await stage.actor(this.name);
     this.reset();
     this.client = await Client.open({
-      url, subprotocol, store: this.store, webSocket: WebSocket,
+      url, subprotocol, store: this.store, webSocket: WebSocket, device: { name: this.name, platform: "scenario" },
       token: () => stage.token(this.user, this.actor.tokenMs ?? 3_600_000),
       ...(this.actor.catchUp > 0 ? { catchUpMax: this.actor.catchUp } : {}),
     });
-    for (const name of ["connection", "conversation", "messages", "draft", "gone", "restored", "trouble", "stopped"]) {
+    for (const name of ["connection", "conversation", "messages", "draft", "gone", "restored", "presence", "typing", "trouble", "stopped"]) {
       this.client.on(name, (event) => this.take(event));
     }
     this.take({ type: "connection", connection: this.client.connection });
@@ -65,6 +67,16 @@ export class Actor {
       case "draft":
         this.drafts.set(event.draft.id, event.draft);
         break;
+      case "presence":
+        this.presences.set(event.presence.user, event.presence);
+        break;
+      case "typing": {
+        const users = this.typing.get(event.id) ?? new Set();
+        this.typing.set(event.id, users);
+        if (event.active) users.add(event.user);
+        else users.delete(event.user);
+        break;
+      }
       case "restored":
         this.restored.set(event.id, event.from);
         this.received.set(event.id, (this.received.get(event.id) ?? []).filter((l) => l.seq < event.from));

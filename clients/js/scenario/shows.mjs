@@ -6,6 +6,7 @@ export const list = (texts) => texts.map((t) => `\t${t}\n`).join("");
 /** What a step expects. */
 export function want(step) {
   if (step.expect === "connections") return `at most ${step.atMost}`;
+  if (step.expect === "profile") return `${step.name} ${step.picture}`;
   if (step.expect === "draft") return [step.is, step.error].filter((x) => x !== undefined).join(" ");
   return step.is === undefined ? list(step.are) : String(step.is);
 }
@@ -25,6 +26,16 @@ export async function shows(player, actor, step) {
       return String(c.conversations().length);
     case "draft":
       return showsDraft(c, actor, player.draft(step.draft));
+    case "presence":
+      return showPresence((await c.presence([step.user]))[0]);
+    case "presenceTold":
+      return actor.presences.has(step.user) ? showPresence(actor.presences.get(step.user)) : "not told";
+    case "profile": {
+      const [{ name, picture }] = await c.profiles([step.user]);
+      return `${name} ${picture}`;
+    }
+    case "devices":
+      return list((await c.devices()).map(showDevice).sort());
   }
   const id = player.room(step.in);
   switch (step.expect) {
@@ -32,12 +43,32 @@ export async function shows(player, actor, step) {
       return list((actor.received.get(id) ?? []).map((l) => l.text));
     case "restored":
       return String(actor.restored.get(id) ?? 0);
+    case "typing":
+      return list([...(actor.typing.get(id) ?? [])].sort());
     case "members":
       return list((await c.members(id)).map((m) => `${m.user} ${m.role}`).sort());
   }
   const v = c.conversation(id);
   if (v === undefined) throw new Error("it does not hold the conversation");
   return showsConversation(c, actor, v, step);
+}
+
+/** A presence in one word. Who is not online has been seen in this scenario, so not
+ * long ago, or it is not known when. */
+function showPresence({ hidden, online, lastSeen }) {
+  if (hidden) return "hidden";
+  return online ? "online" : showSeen(lastSeen);
+}
+
+function showSeen(at) {
+  if (at === undefined) return "offline";
+  const ago = Date.now() - at;
+  return ago < -60_000 || ago > 600_000 ? `seen ${at}` : "seen";
+}
+
+/** One of the user's devices, as "phone scenario online current". */
+function showDevice({ name, platform, online, lastSeen, current }) {
+  return [name, platform, online ? "online" : showSeen(lastSeen), ...(current ? ["current"] : [])].join(" ");
 }
 
 function showsDraft(c, actor, id) {
@@ -65,6 +96,8 @@ async function showsConversation(c, actor, v, step) {
       return String(v.read);
     case "title":
       return v.title;
+    case "memberName":
+      return v.members?.find((m) => m.user === step.user)?.name ?? "nobody";
     case "role":
       return v.left ? "none" : v.role;
     case "failed":
