@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon, type IconName } from "./Icon.tsx";
 
 interface Props {
@@ -15,7 +15,7 @@ export function Menu({ label, icon = "dots", children }: Props) {
   const button = useRef<HTMLButtonElement>(null);
   const close = () => { setOpen(false); button.current?.focus(); };
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return;
     items()[0]?.focus();
     const outside = (e: PointerEvent) => { if (!holder.current?.contains(e.target as Node)) setOpen(false); };
