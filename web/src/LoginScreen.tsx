@@ -3,7 +3,7 @@ import { Avatar } from "./Avatar.tsx";
 import icon from "./icon.svg";
 import { demoToken, NoDemo, Refused, subjectOf, type Login } from "./login.ts";
 
-const suggested = ["ann", "bob", "cem", "dora"];
+const suggested = ["maya", "daniel", "ann", "bob"]; // the first two live in `parley demo`
 
 /** LoginScreen asks who it is: a name, where the server runs with --dev; a token elsewhere. */
 export function LoginScreen({ enter }: { enter: (login: Login) => void }) {

@@ -71,10 +71,11 @@ export async function open(page, name) {
 
 export const row = (page, name) => page.locator(".conversation", { has: page.locator(".name", { hasText: name }) });
 
-/** write sends a message as one does at a keyboard. */
+/** write sends a message as one does at a keyboard; on a phone Enter only makes a line. */
 export async function write(page, text) {
   await page.getByLabel("Message", { exact: true }).fill(text);
-  await page.keyboard.press("Enter");
+  if (await page.evaluate(() => matchMedia("(pointer: coarse)").matches)) await page.getByRole("button", { name: "Send", exact: true }).click();
+  else await page.keyboard.press("Enter");
 }
 
 /** bubble is the last message of a text; drafts are among them. */
