@@ -77,7 +77,7 @@ func (r *Router) fillState(w *wire.State, peer *wire.Member, st *chat.State) {
 func shorten(p *chat.Page, messages, bytes int, backward bool) {
 	if backward {
 		slices.Reverse(p.Items)
-		defer slices.Reverse(p.Items)
+		defer func() { slices.Reverse(p.Items) }() // those that are left
 	}
 	for i := range p.Items {
 		it := &p.Items[i]
