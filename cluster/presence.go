@@ -151,11 +151,7 @@ func (r *Router) watch(ctx context.Context, j *job) (*wire.ServerMessage, error)
 	var of []standing
 	known := make(map[parley.UserID]bool)
 	for _, p := range places {
-		users, err := r.openFor(j, p)
-		if err != nil {
-			return nil, err
-		}
-		for _, u := range users {
+		for _, u := range r.openFor(j, p) {
 			if !known[u] {
 				known[u] = true
 				of = append(of, standing{r.subject(u), u, r.shows(u, j.who, func() bool { return true })})
@@ -167,13 +163,18 @@ func (r *Router) watch(ctx context.Context, j *job) (*wire.ServerMessage, error)
 
 // openFor is the members of a conversation that a session watches from now on. Who
 // was removed a moment before does not, whichever of the two came first: his
-// removal is seen here, or ends what he watches.
-func (r *Router) openFor(j *job, p place) ([]parley.UserID, error) {
+// removal is seen here, or ends what he watches. To him it has none, and what else
+// he watches stays.
+func (r *Router) openFor(j *job, p place) []parley.UserID {
 	if !r.belongs(j.who, p.conversation) {
 		r.watches.end(j.session, p)
-		return nil, parley.NotMember
+		return nil
 	}
-	return r.watches.fill(p, func() ([]parley.UserID, error) { return r.firstMembers(j.who, p.conversation) })
+	users, err := r.watches.fill(p, func() ([]parley.UserID, error) { return r.firstMembers(j.who, p.conversation) })
+	if err != nil { // removed since; word of it is on its way
+		return nil
+	}
+	return users
 }
 
 // firstMembers are those of a conversation's members whose presence is watched.

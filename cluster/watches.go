@@ -247,12 +247,12 @@ func (w *watches) ended(session wire.SessionID) {
 // seers are the sessions that watch a user; those of one session stand together.
 func (w *watches) seers(u parley.UserID) (list []seer) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, c := range w.users[u] {
 		for _, s := range c.watchers {
 			list = append(list, seer{s.id, s.who, c.conversation})
 		}
 	}
+	w.mu.Unlock() // the poller may wait for it
 	slices.SortFunc(list, func(a, b seer) int { return cmp.Compare(a.session, b.session) })
 	return list
 }
