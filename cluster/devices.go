@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,13 +14,20 @@ import (
 )
 
 // listDevices lists the user's own. The clients that name none are one of them
-// while there are any.
+// while there are any. One that made room for others, though it is here, is listed
+// by its id: a user who looks for who is on his account is to see everybody.
 func (r *Router) listDevices(j *job) (*wire.ServerMessage, error) {
 	current, _ := r.sockets.Device(j.session)
 	list := r.service.Devices(j.who)
 	list = slices.DeleteFunc(list, func(d chat.DeviceState) bool {
 		return d.ID.IsZero() && !r.farewells.isLive(deviceKey{j.who.User, d.ID})
 	})
+	for _, session := range r.sockets.Sessions(j.who.User, nil) {
+		id, ok := r.sockets.Device(session)
+		if ok && !slices.ContainsFunc(list, func(d chat.DeviceState) bool { return d.ID == id }) {
+			list = append(list, chat.DeviceState{ID: id})
+		}
+	}
 	out := &wire.Devices{Devices: make([]*wire.Device, len(list))}
 	for i, d := range list {
 		w := &wire.Device{
@@ -35,14 +43,16 @@ func (r *Router) listDevices(j *job) (*wire.ServerMessage, error) {
 }
 
 // revokeDevice shuts a device out. Its sockets end behind the answer, so that a
-// client that revokes itself has it.
+// client that revokes itself has it. They end, too, where the device made room for
+// others; if it comes again it is known, and can be shut out.
 func (r *Router) revokeDevice(ctx context.Context, j *job) (*wire.ServerMessage, error) {
 	var d parley.DeviceID
 	copy(d[:], j.request.RevokeDevice.Device)
-	if err := r.service.Revoke(ctx, j.who, d); err != nil {
+	u := j.who.User
+	err := r.service.Revoke(ctx, j.who, d)
+	if err != nil && !(errors.Is(err, parley.BadRequest) && r.farewells.isLive(deviceKey{u, d})) {
 		return nil, err
 	}
-	u := j.who.User
 	j.then = func() { r.sockets.EndDevice(u, d, wire.CloseRevoked, parley.Revoked.String()) }
 	return done(nil)
 }

@@ -199,6 +199,7 @@ func TestDevices(t *testing.T) {
 		defer h.sockets.mu.Unlock()
 		return slices.Equal(h.sockets.shutOut, []parley.DeviceID{d})
 	})
+	h.end(laptop)
 	if got := list(phone); len(got) != 1 || !got[0].Current {
 		t.Errorf("devices %v", got)
 	}
@@ -211,16 +212,41 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// A seventeenth device takes the place of the one that was seen longest ago.
+// A seventeenth device takes the place of the one that was seen longest ago. If that
+// is still here it is listed all the same, and can be ended.
 func TestSeventeenthDevice(t *testing.T) {
 	h := open(t, Options{}, chat.Options{}, "ann")
+	var first int
 	for n := range byte(17) {
-		h.connect("ann", deviceID(n+1))
+		if s := h.connect("ann", deviceID(n+1)); n == 0 {
+			first = s
+		}
 	}
-	got := h.ask(0, &wire.Request{Devices: &wire.ListDevices{}}).Devices.GetDevices()
-	if len(got) != 17 || len(got[0].Device) != 0 || got[1].Device[0] != 2 || got[16].Device[0] != 17 {
+	list := func() []*wire.Device {
+		t.Helper()
+		return h.ask(0, &wire.Request{Devices: &wire.ListDevices{}}).Devices.GetDevices()
+	}
+	got := list()
+	if len(got) != 18 || len(got[0].Device) != 0 || got[1].Device[0] != 2 || got[16].Device[0] != 17 {
 		t.Errorf("%d devices, %v", len(got), got)
 	}
+	d := deviceID(1)
+	if last := got[len(got)-1]; !slices.Equal(last.Device, d[:]) || !last.Online {
+		t.Errorf("the one that made room is listed as %v", last)
+	}
+	if m := h.ask(0, &wire.Request{RevokeDevice: &wire.RevokeDevice{Device: d[:]}}); m.Done == nil {
+		t.Fatal(m)
+	}
+	eventually(t, "its sockets to be ended", func() bool {
+		h.sockets.mu.Lock()
+		defer h.sockets.mu.Unlock()
+		return slices.Equal(h.sockets.shutOut, []parley.DeviceID{d})
+	})
+	h.end(first)
+	if got := list(); len(got) != 17 {
+		t.Errorf("%d devices, %v", len(got), got)
+	}
+	wantError(t, h.ask(0, &wire.Request{RevokeDevice: &wire.RevokeDevice{Device: d[:]}}), parley.BadRequest)
 }
 
 // What has gathered is written down in batches, within a second and at the end.
