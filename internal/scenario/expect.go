@@ -82,7 +82,7 @@ func (a *actor) knows(s *Step) string {
 func (s *Step) want() string {
 	switch {
 	case s.Expect == "connections":
-		return fmt.Sprintf("at most %d", s.AtMost)
+		return "as many as expected"
 	case s.Expect == "profile":
 		return *s.Name + " " + *s.Picture
 	case s.Expect == "draft":
@@ -105,10 +105,10 @@ func (a *actor) shows(ctx context.Context, s *Step) (string, error) {
 	}
 	if s.Expect == "connections" {
 		n, err := a.p.stage.actor(ctx, a.name)
-		if n.Connections <= s.AtMost {
-			return s.want(), err
+		if n.Connections < s.AtLeast || s.AtMost > 0 && n.Connections > s.AtMost {
+			return fmt.Sprint(n.Connections), err
 		}
-		return fmt.Sprint(n.Connections), err
+		return s.want(), err
 	}
 	if a.client == nil {
 		return "", fmt.Errorf("%s is not open", a.name)

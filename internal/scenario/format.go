@@ -67,15 +67,16 @@ type Step struct {
 	LastSeenTo string   `json:"lastSeenTo,omitempty"`
 	Error      string   `json:"error,omitempty"`
 
-	Count  int  `json:"count,omitempty"`
-	Size   int  `json:"size,omitempty"`
-	Bytes  int  `json:"bytes,omitempty"`
-	AtMost int  `json:"atMost,omitempty"`
-	Ms     int  `json:"ms,omitempty"`
-	UpTo   int  `json:"upTo,omitempty"`
-	From   int  `json:"from,omitempty"`
-	To     int  `json:"to,omitempty"`
-	Fresh  bool `json:"fresh,omitempty"`
+	Count   int  `json:"count,omitempty"`
+	Size    int  `json:"size,omitempty"`
+	Bytes   int  `json:"bytes,omitempty"`
+	AtLeast int  `json:"atLeast,omitempty"`
+	AtMost  int  `json:"atMost,omitempty"`
+	Ms      int  `json:"ms,omitempty"`
+	UpTo    int  `json:"upTo,omitempty"`
+	From    int  `json:"from,omitempty"`
+	To      int  `json:"to,omitempty"`
+	Fresh   bool `json:"fresh,omitempty"`
 
 	Unread bool `json:"unread,omitempty"`
 	Active bool `json:"active,omitempty"`

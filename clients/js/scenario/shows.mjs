@@ -5,7 +5,7 @@ export const list = (texts) => texts.map((t) => `\t${t}\n`).join("");
 
 /** What a step expects. */
 export function want(step) {
-  if (step.expect === "connections") return `at most ${step.atMost}`;
+  if (step.expect === "connections") return "as many as expected";
   if (step.expect === "profile") return `${step.name} ${step.picture}`;
   if (step.expect === "draft") return [step.is, step.error].filter((x) => x !== undefined).join(" ");
   return step.is === undefined ? list(step.are) : String(step.is);
@@ -15,7 +15,7 @@ export function want(step) {
 export async function shows(player, actor, step) {
   if (step.expect === "connections") {
     const { connections } = await player.stage.actor(actor.name);
-    return connections <= step.atMost ? want(step) : String(connections);
+    return connections >= (step.atLeast ?? 0) && connections <= (step.atMost ?? Infinity) ? want(step) : String(connections);
   }
   const c = actor.client;
   if (c === undefined) throw new Error(`${actor.name} is not open`);
