@@ -57,7 +57,6 @@ func (c *Client) callOnce(ctx context.Context, request func() *wire.Request, tak
 	}
 	answered := make(chan error, 1)
 	abandoned := false // guarded by c.mu
-	c.mu.Lock()
 	s.calls++
 	s.ask(request(), func(m *wire.ServerMessage) {
 		s.calls--

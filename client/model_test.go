@@ -107,6 +107,8 @@ func (m *model) serve(s *modelSession) {
 				} else if !m.calm && m.r.IntN(10) == 0 {
 					s.warned = true
 					s.push(&wire.ServerMessage{TokenExpiring: &wire.TokenExpiring{ExpiresInMs: 60_000}})
+				} else if !m.calm && m.r.IntN(20) == 0 {
+					s.push(&wire.ServerMessage{GoingAway: &wire.GoingAway{RetryAfterMs: 5}})
 				}
 			}
 			m.mu.Unlock()

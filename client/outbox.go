@@ -257,11 +257,11 @@ func (c *Client) sendable() bool {
 // body. c.mu is held.
 func (c *Client) pump() {
 	s := c.session
-	if s == nil || c.meta.Restoring || s.over || s.leaving {
+	if s == nil || c.meta.Restoring || s.leaving != nil {
 		return
 	}
 	now := time.Now()
-	for idle := 0; idle < len(c.busy) && s.sends < s.window && !s.over; {
+	for idle := 0; idle < len(c.busy) && s.sends < s.window && s.leaving == nil; {
 		l := c.busy[0]
 		c.busy = c.busy[1:]
 		worked := c.turn(s, l, now)
@@ -485,6 +485,9 @@ func (c *Client) leave(l *lane, d *draft) {
 // the other. What was stored is settled; what was not has failed if it was
 // refused, and else goes to a new stream.
 func (c *Client) find(s *session, l *lane, n int) {
+	if s.leaving != nil {
+		return // the plan stands
+	}
 	for n < len(l.drafts) && !l.drafts[n].written && !l.drafts[n].earlier {
 		n++
 	}

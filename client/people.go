@@ -160,7 +160,7 @@ func watchRequest(conversations []parley.ConversationID) *wire.Request {
 // the user belongs to still: the server refuses all for one that he does not.
 // c.mu is held.
 func (c *Client) rewatch(s *session) {
-	if s.watching || s.over || s.leaving || time.Now().Before(s.watchAt) {
+	if s.watching || s.leaving != nil || time.Now().Before(s.watchAt) {
 		return
 	}
 	s.watching = true
@@ -311,7 +311,7 @@ func (c *Client) Typing(id parley.ConversationID, active bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.session
-	if s == nil || s.over || s.leaving {
+	if s == nil || s.leaving != nil {
 		return
 	}
 	now := time.Now()

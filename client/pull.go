@@ -35,7 +35,7 @@ func (c *Client) lacks(v *conversation) bool {
 func (c *Client) pullMore(s *session) {
 	now := time.Now()
 	for range len(c.pulls) {
-		if s.pulling == pullsMax || s.over {
+		if s.pulling == pullsMax || s.leaving != nil {
 			return
 		}
 		v := c.pulls[0]

@@ -81,21 +81,13 @@ func (c *Client) fetchToken(ctx context.Context, s *session, wait time.Duration)
 func (c *Client) leaveFor(s *session, token string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.over || c.session != s {
+	if c.session != s {
 		return
 	}
 	c.log.Debug("connecting anew", "why", "the token expires")
 	c.freshToken = token
-	s.leaving = true
-	c.online = make(chan struct{}) // calls wait for the next session
-	s.moveOn()
-}
-
-// moveOn ends a session that is to be left once what matters is answered: drafts
-// and calls. The rest is asked for again in the next. c.mu is held.
-func (s *session) moveOn() {
-	if s.leaving && !s.over && s.sends == 0 && s.calls == 0 {
-		s.renewed = true
-		s.end()
+	if s.leaving == nil {
+		s.leave(errRenewed)
+		s.moveOn()
 	}
 }

@@ -41,7 +41,7 @@ func TestTokenIsRenewedInGoodOrder(t *testing.T) {
 	create := e.expect("create", func(q *wire.Request) bool { return q.Create != nil })
 
 	e.push(expiring(60_000), expiring(59_000))
-	d.until("it leaves", func() bool { d.Client.mu.Lock(); defer d.Client.mu.Unlock(); return d.session.leaving })
+	d.until("it leaves", func() bool { d.Client.mu.Lock(); defer d.Client.mu.Unlock(); return d.session.leaving != nil })
 	two := d.send(room(1), "two")
 	renamed := make(chan error, 1)
 	go func() { renamed <- d.Rename(t.Context(), room(1), "x") }()

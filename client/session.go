@@ -23,14 +23,12 @@ type session struct {
 	window  int
 	wake    chan struct{} // holds a value when there is something to write
 	done    chan struct{} // closed when the session is over
-	once    sync.Once
 
 	out     []*wire.Request // to write; bounded by what may be unanswered
 	answers map[uint32]func(*wire.ServerMessage)
 	lastID  uint32
 	over    bool
-	leaving bool            // for another session: nothing new begins in this one
-	renewed bool            // it was left for another token
+	leaving error           // why nothing new begins in this one; nil at first
 	hints   []*wire.Request // to write, unanswered; one for each conversation at most
 
 	token   string
@@ -72,9 +70,10 @@ func (c *Client) newSession(conn *Conn, token string) *session {
 }
 
 // ask sends a request. answer is called once, with c.mu held: with the answer,
-// borrowed, or with nil when the session ended before. c.mu is held.
+// borrowed, or with nil when the session ended before, or is being left. c.mu is
+// held.
 func (s *session) ask(q *wire.Request, answer func(*wire.ServerMessage)) {
-	if s.over {
+	if s.leaving != nil {
 		answer(nil)
 		return
 	}
@@ -86,11 +85,33 @@ func (s *session) ask(q *wire.Request, answer func(*wire.ServerMessage)) {
 	s.signal()
 }
 
+// leave has nothing new begin in the session: who has something to ask waits for
+// the next. c.mu is held.
+func (s *session) leave(why error) {
+	if s.leaving == nil {
+		s.c.online = make(chan struct{})
+	}
+	s.leaving = why
+}
+
+// moveOn ends a session that is being left once what matters is answered: drafts
+// and calls. The rest is asked for again in the next. c.mu is held.
+func (s *session) moveOn() {
+	if s.leaving != nil && s.sends == 0 && s.calls == 0 {
+		s.end()
+	}
+}
+
 // end has the session end. The connection is closed by its writer, so that
-// nobody waits here for the network.
+// nobody waits here for the network. c.mu is held.
 func (s *session) end() {
-	s.over = true
-	s.once.Do(func() { close(s.done) })
+	if s.leaving == nil {
+		s.leave(ErrClosed)
+	}
+	if !s.over {
+		s.over = true
+		close(s.done)
+	}
 }
 
 // renew ends the session so that the next login changes something.
@@ -314,9 +335,9 @@ func (c *Client) connectOnce() (welcomed bool, pause time.Duration, err error) {
 	c.talking.Go(s.write)
 	err = c.read(s)
 	c.detach(s)
-	s.renewal.Wait() // one asks for a token at a time
-	if s.renewed {
-		return true, 0, errRenewed
+	s.renewal.Wait()               // one asks for a token at a time
+	if errors.Is(err, ErrClosed) { // by us
+		err = s.leaving
 	}
 	return true, s.backIn, err
 }
@@ -365,9 +386,6 @@ func (c *Client) detach(s *session) {
 	defer c.mu.Unlock()
 	s.end()
 	c.session = nil
-	if !s.leaving { // else those who wait have it already
-		c.online = make(chan struct{})
-	}
 	answers := s.answers
 	s.answers = nil
 	for _, answer := range answers {
@@ -451,6 +469,8 @@ func (c *Client) handle(s *session, m *wire.ServerMessage) {
 		s.pushes = m.Check.Pushes
 	case m.GoingAway != nil:
 		s.backIn = max(time.Duration(m.GoingAway.RetryAfterMs)*time.Millisecond, time.Millisecond)
+		s.leave(&CloseError{Code: wire.CloseGoingAway})
+		s.moveOn()
 	case m.TokenExpiring != nil:
 		c.tokenExpires(s, time.Duration(m.TokenExpiring.ExpiresInMs)*time.Millisecond)
 	case m.Presences != nil:
@@ -464,17 +484,18 @@ func (c *Client) handle(s *session, m *wire.ServerMessage) {
 	}
 }
 
-// waitOnline waits for a session.
+// waitOnline waits for a session in which something can begin. Where there is
+// one, it returns with c.mu held, so that it is not left before it is used.
 func (c *Client) waitOnline(ctx context.Context) (*session, error) {
 	for {
 		c.mu.Lock()
 		s, online, err := c.session, c.online, c.usable()
+		if err == nil && s != nil && s.leaving == nil {
+			return s, nil
+		}
 		c.mu.Unlock()
 		if err != nil {
 			return nil, err
-		}
-		if s != nil && !s.leaving {
-			return s, nil
 		}
 		select {
 		case <-online:

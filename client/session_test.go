@@ -30,6 +30,76 @@ func TestGoingAwayIsWaitedFor(t *testing.T) {
 	d.untilSynced()
 }
 
+// A server that goes is sent nothing more. Once it has answered what matters the
+// client is gone, and what came meanwhile is for the next session.
+func TestNothingIsSentAfterGoingAway(t *testing.T) {
+	s := newServer(t)
+	o := testOptions(s, wire.Binary, nil)
+	o.BackoffMin, o.BackoffMax = time.Hour, time.Hour
+	d := start(t, o)
+	e := s.greetSynced(77, 5, state(1, 0, 1, 0, 0, 0))
+	d.untilSynced()
+	one := d.send(room(1), "one")
+	first := e.expectSend(77, 1, "one")
+	e.push(&wire.ServerMessage{GoingAway: &wire.GoingAway{RetryAfterMs: 30}})
+	d.until("it leaves", func() bool { d.Client.mu.Lock(); defer d.Client.mu.Unlock(); return d.session.leaving != nil })
+	two := d.send(room(1), "two")
+	d.Typing(room(1), true)
+	named := make(chan error, 1)
+	go func() { named <- d.Rename(t.Context(), room(1), "x") }()
+	e.push(push(message(1, 1)), push(message(1, 3)), &wire.ServerMessage{Check: &wire.Check{Pushes: 9}}) // to acknowledge, to read, to sync
+	d.untilReceived(room(1), "1:m1")
+	if err := d.MarkRead(room(1), 1); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(20 * time.Millisecond)
+	e.quiet()
+	if len(e.marks) > 0 {
+		t.Errorf("acknowledged %v", e.marks)
+	}
+	e.sent(first, 2)
+	e.wait()
+	if e.closed != wire.CloseNormal {
+		t.Errorf("left with %v", e.closed)
+	}
+	d.untilStatus(one.ID, Sent)
+	event(d, func(x Connection) bool {
+		closed, ok := errors.AsType[*CloseError](x.Err)
+		return ok && closed.Code == wire.CloseGoingAway
+	})
+
+	e = s.greet(78, 5)
+	renamed := 0
+	e.also = func(q *wire.Request) bool {
+		switch {
+		case q.Sync != nil:
+			e.answer(q, &wire.ServerMessage{SyncPage: &wire.SyncPage{Incarnation: 5}})
+		case q.Rename != nil:
+			renamed++
+			e.answer(q, &wire.ServerMessage{Done: &wire.Done{}})
+		default:
+			return false
+		}
+		return true
+	}
+	e.sent(e.expectSend(77, 2, "two"), 4)
+	d.untilStatus(two.ID, Sent)
+	for told := false; !told; {
+		if len(e.marks) == 0 {
+			q := e.expect("mark", func(q *wire.Request) bool { return q.Acknowledge != nil })
+			e.marks = q.Acknowledge.Marks
+			e.answer(q, &wire.ServerMessage{Done: &wire.Done{}})
+		}
+		told, e.marks = e.marks[0].Read == 1, e.marks[1:]
+	}
+	for renamed == 0 {
+		e.quiet()
+	}
+	if err := <-named; err != nil || renamed != 1 {
+		t.Errorf("renamed %d times, %v", renamed, err)
+	}
+}
+
 func TestRefusedTokenIsAskedForOnceMore(t *testing.T) {
 	for name, refuse := range map[string]func(s *server){
 		"status": func(s *server) { s.refuseWith(401) },

@@ -161,7 +161,7 @@ func (c *Client) gone(v *conversation) {
 // tend does what the clock asks for. c.mu is held.
 func (c *Client) tend(now time.Time) {
 	c.endTyping(now)
-	if s := c.session; s != nil && !s.over {
+	if s := c.session; s != nil && s.leaving == nil {
 		if s.syncAgain && !s.syncing {
 			c.startSync(s)
 		}
