@@ -74,9 +74,10 @@ func (s *Service) appendAccount(ctx context.Context, by parley.Identity, kind ui
 const seenMax = 1024
 
 // Seen writes down when devices were there last: those who have no session any
-// more. It waits for nothing, and where the store has ended it does nothing; what
-// is lost by that was there at the last Beat.
-func (s *Service) Seen(gone []Seen) {
+// more. It waits for nothing, and returns those whom the log refuses now, of whom it
+// may be told again. Where the store has ended it does nothing; what is lost by that
+// was there at the last Beat.
+func (s *Service) Seen(gone []Seen) (refused []Seen) {
 	for len(gone) > 0 {
 		n := min(len(gone), seenMax)
 		cmds := make([]engine.Command, n)
@@ -85,9 +86,12 @@ func (s *Service) Seen(gone []Seen) {
 				Partition: s.place(gone[i].User), Kind: kindSeen, Version: commandVersion, Tenant: s.tenant(gone[i].User), Body: appendSeen(nil, &gone[i]),
 			}
 		}
-		s.tellLog(cmds)
+		if code, ok := errors.AsType[parley.Code](s.tellLog(cmds)); ok && code.Retry() {
+			return gone
+		}
 		gone = gone[n:]
 	}
+	return nil
 }
 
 // tenant is a user's.
@@ -104,14 +108,14 @@ func (s *Service) tenant(u parley.UserID) (t parley.TenantID) {
 // been there at the last beat, should it be killed. Like Seen it waits for
 // nothing.
 func (s *Service) Beat(at time.Time) {
-	s.tellLog([]engine.Command{{
+	_ = s.tellLog([]engine.Command{{ // the next comes soon
 		Partition: s.place(beatsKey.A), Kind: kindBeat, Version: commandVersion, Body: appendBeat(nil, s.epoch, micros(at)),
 	}})
 }
 
 // tellLog appends commands whose outcome nobody waits for.
-func (s *Service) tellLog(cmds []engine.Command) {
-	_ = s.engine.Append(&engine.Batch{Commands: cmds, Done: func(*engine.Batch) {}})
+func (s *Service) tellLog(cmds []engine.Command) error {
+	return s.engine.Append(&engine.Batch{Commands: cmds, Done: func(*engine.Batch) {}})
 }
 
 // Devices lists a user's devices, in the order in which they came first. The

@@ -141,9 +141,18 @@ func TestLoginOnAFullDisk(t *testing.T) {
 		want(t, err, parley.Revoked)
 		_, err = w.loginWith("bob", Device{}) // who is new has nothing to read
 		want(t, err, parley.DiskFull)
-		room(1 << 20)
 		gone := w.clock.now()
-		w.Seen([]Seen{{ann.User, phone(2, later).ID, gone}}) // of a device that is not written down
+		seen := make([]Seen, seenMax+1) // of a device that is not written down
+		for i := range seen {
+			seen[i] = Seen{ann.User, phone(2, later).ID, gone}
+		}
+		if refused := w.Seen(seen); len(refused) != len(seen) {
+			t.Errorf("without room %d of %d were refused", len(refused), len(seen))
+		}
+		room(1 << 20)
+		if refused := w.Seen(seen); len(refused) != 0 {
+			t.Errorf("with room %d were refused", len(refused))
+		}
 		w.sync()
 		if got := w.LastSeen(ann.User); !got.Equal(gone) {
 			t.Errorf("last seen %v, want %v", got, gone)

@@ -77,9 +77,6 @@ type deviceKey struct {
 	device parley.DeviceID
 }
 
-// seenBatch is how many farewells go to the log at once.
-const seenBatch = 1024
-
 func newFarewells(most int) *farewells {
 	return &farewells{
 		most: most, live: make(map[deviceKey]int),
@@ -102,12 +99,27 @@ func (f *farewells) leave(k deviceKey, now time.Time) {
 		return
 	}
 	delete(f.live, k)
+	f.wait(chat.Seen{User: k.user, Device: k.device, At: now})
+}
+
+func (f *farewells) wait(s chat.Seen) {
 	if len(f.waiting) >= f.most {
 		f.dropped.Add(1) // then it counts as seen when it connected
 		return
 	}
-	f.waiting = append(f.waiting, chat.Seen{User: k.user, Device: k.device, At: now})
-	f.fresh[k.user] = now
+	f.waiting = append(f.waiting, s)
+	if s.At.After(f.fresh[s.User]) {
+		f.fresh[s.User] = s.At
+	}
+}
+
+// again has those wait whom the log refused: it is full, or the disk is.
+func (f *farewells) again(refused []chat.Seen) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range refused {
+		f.wait(s)
+	}
 }
 
 func (f *farewells) isLive(k deviceKey) bool {
@@ -170,8 +182,4 @@ func (r *Router) keep() {
 	}
 }
 
-func (r *Router) sayFarewells() {
-	for batch := range slices.Chunk(r.farewells.take(), seenBatch) {
-		r.service.Seen(batch)
-	}
-}
+func (r *Router) sayFarewells() { r.farewells.again(r.service.Seen(r.farewells.take())) }

@@ -316,3 +316,30 @@ func TestHandshakeGivenUp(t *testing.T) {
 		return len(list) == 2 && list[1].ID == d && list[1].Seen.After(list[1].Created)
 	})
 }
+
+// What the log refused is told again, unless the device has come back, and its
+// user's end is known meanwhile.
+func TestFarewellsAreToldAgain(t *testing.T) {
+	f := newFarewells(2)
+	now := time.Unix(1_800_000_000, 0)
+	for n := range byte(2) {
+		k := deviceKey{parley.UserID{n}, deviceID(n)}
+		f.greet(k)
+		f.leave(k, now)
+	}
+	refused := f.take()
+	f.greet(deviceKey{parley.UserID{0}, deviceID(0)})
+	for range 3 {
+		f.again(refused)
+		if refused = f.take(); len(refused) != 1 || refused[0].User != (parley.UserID{1}) {
+			t.Fatalf("again: %v", refused)
+		}
+		if at := f.lastSeen(parley.UserID{1}); !at.Equal(now) {
+			t.Errorf("seen last at %v", at)
+		}
+	}
+	f.again(append(refused, refused[0], refused[0]))
+	if f.len() != 2 || f.dropped.Load() != 1 {
+		t.Errorf("%d wait, %d were dropped", f.len(), f.dropped.Load())
+	}
+}
