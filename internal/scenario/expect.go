@@ -18,16 +18,17 @@ const (
 	lookAgain = 50 * time.Millisecond
 )
 
-// expect waits until an actor shows what a step says; with For, until he has
-// shown it that long.
+// expect waits until an actor shows what a step says, and with For, goes on
+// showing it that long.
 func (p *player) expect(ctx context.Context, s *Step) error {
 	within := withinMax
 	if s.Within > 0 {
 		within = time.Duration(s.Within) * time.Millisecond
 	}
 	hold := time.Duration(s.For) * time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, within+hold)
+	ctx, cancel := context.WithTimeout(ctx, within+hold+time.Second)
 	defer cancel()
+	begun := time.Now()
 	a := p.actors[s.Actor]
 	want := s.want()
 	since := time.Time{} // it is shown
@@ -42,22 +43,23 @@ func (p *player) expect(ctx context.Context, s *Step) error {
 		if err != nil {
 			got = err.Error()
 		}
-		switch now := time.Now(); {
+		now := time.Now()
+		switch {
 		case got != want:
 			since = time.Time{}
 		case since.IsZero():
 			since = now
-			fallthrough
-		default:
-			if now.Sub(since) >= hold {
-				return nil
-			}
+		}
+		switch {
+		case !since.IsZero() && now.Sub(since) >= hold:
+			return nil
+		case since.IsZero() && now.Sub(begun) >= within || ctx.Err() != nil:
+			return fmt.Errorf("after %v it is\n%s\nwant\n%s%s", now.Sub(begun).Round(time.Millisecond), got, want, a.knows(s))
 		}
 		select {
 		case <-changed:
 		case <-time.After(lookAgain):
 		case <-ctx.Done():
-			return fmt.Errorf("after %v it is\n%s\nwant\n%s%s", within+hold, got, want, a.knows(s))
 		}
 		if err := p.faults(); err != nil {
 			return err

@@ -84,27 +84,27 @@ class Player {
     if (failed.length > 0) throw new Error(failed.join("\n"));
   }
 
-  /** Waits until an actor shows what a step says; with `for`, until he has shown it that long. */
+  /** Waits until an actor shows what a step says, and with `for`, goes on showing it that long. */
   async expect(step) {
-    const hold = step.for ?? 0;
-    const end = performance.now() + (step.within ?? withinMax) + hold;
+    const { within = withinMax, for: hold = 0 } = step;
     const actor = this.actors.get(step.actor);
+    const begun = performance.now();
     let since;
     for (;;) {
       const [event, stop] = nextEvent(actor);
       const [got, wanted] = [await this.shows(actor, step), step.expect === "same" ? await this.shows(this.actors.get(step.of), step) : want(step)];
       const now = performance.now();
       since = got === wanted ? (since ?? now) : undefined;
-      if (since !== undefined && now - since >= hold) {
-        stop();
-        return;
+      const shown = since !== undefined && now - since >= hold;
+      const late = since === undefined && now - begun >= within;
+      if (!shown && !late) {
+        await event;
+        this.noFaults();
+        continue;
       }
-      if (now >= end) {
-        stop();
-        throw new Error(`after ${(step.within ?? withinMax) + hold} ms it is\n${got}\nwant\n${wanted}${this.knows(actor, step)}`);
-      }
-      await event;
-      this.noFaults();
+      stop();
+      if (shown) return;
+      throw new Error(`after ${Math.round(now - begun)} ms it is\n${got}\nwant\n${wanted}${this.knows(actor, step)}`);
     }
   }
 
