@@ -165,14 +165,22 @@ func (c *Client) MarkUnread(ctx context.Context, id parley.ConversationID, unrea
 func (c *Client) tellRead(ctx context.Context, id parley.ConversationID) error {
 	c.mu.Lock()
 	v := c.conversations[id]
-	if v == nil || v.Marks.Read <= v.Confirmed.Read {
-		c.mu.Unlock()
+	known := v == nil || v.Marks.Read <= v.Confirmed.Read
+	c.mu.Unlock()
+	if known {
 		return nil
 	}
-	read := v.Marks.Read
-	c.mu.Unlock()
-	q := &wire.Request{Acknowledge: &wire.Acknowledge{Marks: []*wire.Mark{{Conversation: id[:], Read: uint64(read)}}}}
-	return c.call(ctx, q, true, func(*wire.ServerMessage) {
+	// The store may be restored before the call is written, or while it is on its
+	// way: what was read of another incarnation is not told in this one.
+	read := parley.Seq(0)
+	ask := func() *wire.Request {
+		read = 0
+		if v.Incarnation == c.meta.Incarnation {
+			read = v.Marks.Read
+		}
+		return &wire.Request{Acknowledge: &wire.Acknowledge{Marks: []*wire.Mark{{Conversation: id[:], Read: uint64(read)}}}}
+	}
+	return c.callAs(ctx, ask, true, func(*wire.ServerMessage) {
 		if c.conversations[id] == v {
 			v.Confirmed.Read = max(v.Confirmed.Read, read)
 			c.put(v)

@@ -160,7 +160,11 @@ func watchRequest(conversations []parley.ConversationID) *wire.Request {
 // the user belongs to still: the server refuses all for one that he does not.
 // c.mu is held.
 func (c *Client) rewatch(s *session) {
-	if s.watching || s.leaving != nil || time.Now().Before(s.watchAt) {
+	if s.watching || s.leaving != nil {
+		return
+	}
+	if time.Now().Before(s.watchAt) {
+		c.attend(s.watchAt)
 		return
 	}
 	s.watching = true

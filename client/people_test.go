@@ -198,6 +198,25 @@ func (d *device) told(user string) (all []Presence) {
 	return all
 }
 
+// That somebody stops typing meanwhile does not make the client forget to name
+// again what it watches.
+func TestWatchIsNamedAgainWhateverElseIsDue(t *testing.T) {
+	s := newServer(t)
+	o := testOptions(s, wire.Binary, nil)
+	o.typingEnds = 20 * time.Millisecond
+	d := start(t, o)
+	e := s.greetSynced(77, 5, state(1, 0, 1, 0, 0, 0))
+	d.untilSynced()
+	d.watch(e, presences(), 1)
+	e.cut()
+	e = s.greetSynced(78, 5, state(1, 0, 1, 0, 0, 0))
+	q := e.expectWatch(1)
+	e.push(typing(1, "bob", true), &wire.ServerMessage{ReplyTo: q.Id, Error: &wire.Error{Code: uint32(parley.Overloaded), RetryAfterMs: 100}})
+	d.untilTypers(1, "bob", "")
+	e.answer(e.expectWatch(1), presences(&wire.Presence{User: "bob", Online: true}))
+	event(d, func(x PresenceChanged) bool { return x.Presence.User == "bob" })
+}
+
 // What is watched without a connection is watched with the next; what the user
 // has left meanwhile is left out.
 func TestWatchWithoutAConnection(t *testing.T) {

@@ -452,3 +452,61 @@ func TestOpenWantsAnURLAndAToken(t *testing.T) {
 		t.Fatal("no token was taken")
 	}
 }
+
+// A flag follows the mark of what was read before it; and what was read of a
+// store that was restored since is no reason to mark anything.
+func TestMarkUnreadTellsFirstWhatWasRead(t *testing.T) {
+	s := newServer(t)
+	d := start(t, testOptions(s, wire.Binary, nil))
+	isFlag := func(q *wire.Request) bool { return q.Prefer != nil }
+	isMark := func(q *wire.Request) bool { return q.Acknowledge != nil }
+	flag := func() chan error {
+		done := make(chan error, 1)
+		go func() { done <- d.MarkUnread(t.Context(), room(1), true) }()
+		return done
+	}
+	e := s.greetSynced(77, 5, state(1, 50, 1, 50, 10, 0))
+	d.untilSynced()
+	s.refuseWith(503)
+	e.cut()
+	d.until("it is offline", func() bool { d.Client.mu.Lock(); defer d.Client.mu.Unlock(); return d.session == nil })
+	if err := d.MarkRead(room(1), 40); err != nil {
+		t.Fatal(err)
+	}
+	done := flag()
+	time.Sleep(10 * time.Millisecond) // it waits for a connection
+	s.refuseWith(0)
+	e = s.greet(78, 6)
+	sync := e.expect("sync", func(q *wire.Request) bool { return q.Sync != nil })
+	q := e.expect("mark", isMark)
+	if q.Acknowledge.Marks[0].Read > 10 {
+		t.Errorf("marked %v", q.Acknowledge.Marks)
+	}
+	e.answer(sync, &wire.ServerMessage{SyncPage: &wire.SyncPage{
+		States: []*wire.State{state(1, 30, 1, 30, 10, 0)}, Authoritative: true, Incarnation: 6,
+	}})
+	e.answer(q, &wire.ServerMessage{Done: &wire.Done{}})
+	e.answer(e.expect("flag", isFlag), &wire.ServerMessage{Done: &wire.Done{}})
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := d.conversation(room(1)).Confirmed.Read; got != 10 {
+		t.Errorf("confirmed to %d", got)
+	}
+
+	// What the server does not know yet is told before.
+	d.Client.mu.Lock()
+	d.Client.conversations[room(1)].Marks.Read = 20 // as MarkRead does, whose own mark comes later
+	d.Client.mu.Unlock()
+	done = flag()
+	q = e.expect("mark", isMark)
+	if q.Acknowledge.Marks[0].Read != 20 {
+		t.Errorf("marked %v", q.Acknowledge.Marks)
+	}
+	e.quiet()
+	e.answer(q, &wire.ServerMessage{Done: &wire.Done{}})
+	e.answer(e.expect("flag", isFlag), &wire.ServerMessage{Done: &wire.Done{}})
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
