@@ -197,6 +197,22 @@ func TestTokensThatEndAtOnce(t *testing.T) {
 	}
 }
 
+// The end of a token is no refusal: a next one that is stale does not stop the
+// client yet.
+func TestStaleTokenAfterTheEndOfOne(t *testing.T) {
+	s := newServer(t)
+	o, _ := numbered(s)
+	d := start(t, o)
+	e := s.greetSynced(77, 5)
+	d.untilSynced()
+	e.bye(wire.CloseExpired, "")
+	s.accept().frame(wire.OpClose, wire.AppendClose(nil, wire.CloseBadToken, "no"))
+	if e = s.greetSynced(78, 5); e.token != "Bearer t3" {
+		t.Errorf("came with %s", e.token)
+	}
+	d.untilSynced()
+}
+
 func TestCloseWhileATokenIsFetched(t *testing.T) {
 	s := newServer(t)
 	o, _ := numbered(s)

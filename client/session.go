@@ -246,7 +246,7 @@ func (c *Client) connect() {
 		switch {
 		case isRevoked(err):
 			err, fatal = fmt.Errorf("%w: %w", ErrRevoked, err), true
-		case isLogin(err):
+		case isLogin(err) && !welcomed: // else it has only ended
 			refused++
 			fatal = refused > 1
 		case isFatal(err):
