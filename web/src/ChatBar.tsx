@@ -14,7 +14,7 @@ interface Props {
 
 /** ChatBar names the conversation, and says who is here or writes. */
 export function ChatBar({ conversation: c, back, details, setDetails }: Props) {
-  const live = useLive("presence", "people", `typing ${c.id}`, c.id);
+  const live = useLive("presence", "people", "connection", `typing ${c.id}`, c.id);
   const face = live.face(c);
   const typing = live.typing(c.id);
   const now = typing.length > 0;
@@ -47,7 +47,7 @@ function statusText(c: Conversation, live: Live): string {
     return [...names, "you"].join(", ");
   }
   const p = live.presence(c.peer?.user ?? "");
-  if (!p || p.hidden) return "";
+  if (!p || p.hidden || live.client.connection.status !== "online") return "";
   if (p.online) return "online";
   return p.lastSeen ? seenTime(p.lastSeen.getTime()) : "";
 }

@@ -22,7 +22,7 @@ export function ConversationRow({ conversation: c, current, stop, go, focused }:
   const draft = drafts[drafts.length - 1];
   const at = draft ? draft.createdAt : c.preview?.at ?? c.changed;
   const unread = c.unread > 0 || c.markedUnread;
-  const online = c.kind === "direct" && !!live.presence(face.id)?.online;
+  const online = c.kind === "direct" && live.client.connection.status === "online" && !!live.presence(face.id)?.online;
   return (
     <button
       class={`conversation ${unread ? "unread" : ""} ${c.mutedUntil ? "muted" : ""}`} data-id={c.id} tabIndex={stop ? 0 : -1}

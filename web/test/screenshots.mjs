@@ -1,9 +1,10 @@
 // Shows every screen at two widths in both themes, in a world that `parley demo`
 // makes, and keeps them in web/screenshots; the best go to docs/screenshots.
+import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { bubble, Device, launch, logIn, menu, open, title, until, write } from "./browser.mjs";
+import { bubble, Device, launch, logIn, mark, menu, open, row, until, write } from "./browser.mjs";
 import { startServer } from "./server.mjs";
 
 const out = fileURLToPath(new URL("../screenshots", import.meta.url));
@@ -28,14 +29,25 @@ const chosen = [
 // installed, as one like it is on most systems; see docs/WEB.md.
 const font = `:root { --font: "Colour Emoji", Inter, system-ui, sans-serif; }`;
 
+const questions = ["Shall we ship it on Thursday?", "Who writes the notes?", "I do, then", "Anything that is missing?"];
+
 /** screens show one thing each, on the page of the world's main person. */
 const screens = {
   list: async (page) => { await page.locator(".conversation").first().waitFor(); },
-  unread: async (page) => {
-    await page.locator(".conversation.unread:not(.muted)").first().click();
+  unread: async (page, daniel) => {
+    for (const text of ["Are you coming tonight?", "Priya brings the cards 🃏", "https://example.org/maps/harbour is where it is"]) await write(daniel, text);
+    await row(page, "Daniel").locator(".badge", { hasText: "3" }).waitFor();
+    await open(page, "Daniel");
     await page.locator(".unread-line").waitFor();
   },
-  chat: async (page) => { await open(page, "Daniel"); await page.locator(".bubble").nth(6).waitFor(); },
+  chat: async (page, daniel) => {
+    await open(page, "Daniel");
+    await write(page, "Yes! At eight?");
+    await mark(page, "Yes! At eight?", "read");
+    await page.waitForTimeout(2500); // typing is passed on once in two seconds
+    await daniel.getByLabel("Message", { exact: true }).pressSequentially("Eight is");
+    await page.locator(".dots").waitFor();
+  },
   group: async (page) => {
     await open(page, "Harbour release");
     await page.locator(".bubble").nth(5).waitFor();
@@ -44,9 +56,10 @@ const screens = {
   },
   "read-by": async (page) => {
     await page.keyboard.press("Escape");
-    await write(page, "Shall we ship it on Thursday?");
-    await bubble(page, "ship it on Thursday").locator("button [data-mark]").waitFor();
-    await bubble(page, "ship it on Thursday").getByRole("button").click();
+    const text = questions.shift();
+    await write(page, text);
+    await bubble(page, text).locator("button [data-mark]").waitFor();
+    await bubble(page, text).getByRole("button").click();
     await page.locator(".read-by").waitFor();
   },
   menu: async (page) => {
@@ -111,15 +124,18 @@ async function one(server, browser, shape, options) {
 
   const maya = await logIn(browser, server, "maya", options);
   const { page } = maya;
+  const daniel = await logIn(browser, server, "daniel");
+  await open(daniel.page, "Maya");
   await dress(page);
   for (const [name, show] of Object.entries(screens)) {
     await home(page);
     if (name === "read-by") await screens.group(page);
-    await show(page);
+    await show(page, daniel.page);
     await shot(page, name);
   }
   await home(page);
   await open(page, "Daniel");
+  await daniel.close();
   await server.kill();
   await page.locator(".banner").getByText("No connection").waitFor();
   await write(page, "I am on the train, this will come later");
@@ -143,6 +159,9 @@ async function one(server, browser, shape, options) {
 function keepBest() {
   rmSync(best, { recursive: true, force: true });
   mkdirSync(best, { recursive: true });
+  try {
+    execFileSync("pngquant", ["--force", "--ext", ".png", "--skip-if-larger", ...chosen.map((c) => join(out, `${c.replaceAll(" ", "-")}.png`))]);
+  } catch { /* it is not installed: they are larger */ }
   for (const c of chosen) copyFileSync(join(out, `${c.replaceAll(" ", "-")}.png`), join(best, `${c.replaceAll(" ", "-")}.png`));
   const bytes = readdirSync(best).reduce((n, f) => n + statSync(join(best, f)).size, 0);
   console.log(`${readdirSync(out).length} screens in web/screenshots, ${chosen.length} of them (${(bytes / 1024).toFixed(0)} KiB) in docs/screenshots`);
