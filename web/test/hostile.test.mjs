@@ -84,7 +84,8 @@ test("the longest message goes through, and a longer one is refused before it is
   await field.fill("ä".repeat(30_720));
   await ann.page.locator(".counter", { hasText: "0 bytes left" }).waitFor();
   await field.press("Enter");
-  await until("it is read", () => ann.page.locator(".bubble").last().locator('[data-mark="read"]').count(), (n) => n === 1);
+  await bubble(bob.page, "äääää").waitFor();
+  await mark(ann.page, "äääää", "read");
   await bob.page.getByRole("button", { name: "Show all" }).last().click();
   const shown = await bob.page.locator(".bubble .body").last().evaluate((p) => p.firstChild.textContent.length);
   assert.equal(shown, 30_720);
