@@ -162,7 +162,9 @@ func (f *filler) leave() {
 	for i, d := range f.devices {
 		seen[i] = chat.Seen{User: f.logins[d.who].User, Device: d.id, At: time.UnixMicro(d.seen)}
 	}
-	f.service.Seen(seen)
+	for seen = f.service.Seen(seen); len(seen) > 0 && f.ctx.Err() == nil; seen = f.service.Seen(seen) {
+		time.Sleep(time.Millisecond) // a log file is being made
+	}
 }
 
 func (f *filler) history() error {
