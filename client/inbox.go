@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -92,7 +93,11 @@ func (c *Client) takeState(id parley.ConversationID, w *wire.State) *conversatio
 		}
 		v.told, v.tellable = v.Tail, v.Tail
 	}
+	left := v.Left
 	v.adopt(w)
+	if left && !v.Left && slices.Contains(c.people.watched, id) {
+		c.watchAgain() // the server's watch has ended with the membership
+	}
 	c.grown(v)
 	return v
 }

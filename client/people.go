@@ -92,8 +92,8 @@ func (c *Client) Presence(ctx context.Context, users ...string) (presences []Pre
 // what changes from then on comes as PresenceChanged, TypingChanged and
 // ProfileChanged.
 //
-// The client names them again by itself after each reconnection, also when the
-// context was done before the answer came. What is told may be out of date for
+// The client names them again by itself after each reconnection, where its user
+// left one and is back, and when the context was done before the answer came. What is told may be out of date for
 // as long as there is no connection. Where the server refuses, as it does if the
 // user belongs to one of them no more, it stays with those before.
 func (c *Client) Watch(ctx context.Context, conversations ...parley.ConversationID) (presences []Presence, err error) {
@@ -142,6 +142,11 @@ func (c *Client) watchFailed(err error, before, now []parley.ConversationID) {
 		}
 		return
 	}
+	c.watchAgain()
+}
+
+// watchAgain has what is watched named again in this session. c.mu is held.
+func (c *Client) watchAgain() {
 	if s := c.session; s != nil {
 		s.watching = false
 		c.attend(time.Now())

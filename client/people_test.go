@@ -217,6 +217,22 @@ func TestWatchIsNamedAgainWhateverElseIsDue(t *testing.T) {
 	event(d, func(x PresenceChanged) bool { return x.Presence.User == "bob" })
 }
 
+// A watch ends with the membership, and is named again when the user is back.
+func TestWatchAfterComingBack(t *testing.T) {
+	s := newServer(t)
+	d := start(t, testOptions(s, wire.Binary, nil))
+	e := s.greetSynced(77, 5, state(1, 0, 1, 0, 0, 0))
+	d.untilSynced()
+	d.watch(e, presences(), 1)
+	id := room(1)
+	e.push(&wire.ServerMessage{State: &wire.State{Conversation: id[:], Version: 2, Left: true}})
+	d.until("it is left", func() bool { return d.conversation(id).Left })
+	e.quiet()
+	e.push(&wire.ServerMessage{State: state(1, 0, 3, 0, 0, 0)})
+	e.answer(e.expectWatch(1), presences(&wire.Presence{User: "bob", Online: true}))
+	event(d, func(x PresenceChanged) bool { return x.Presence.User == "bob" })
+}
+
 // What is watched without a connection is watched with the next; what the user
 // has left meanwhile is left out.
 func TestWatchWithoutAConnection(t *testing.T) {
