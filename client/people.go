@@ -93,9 +93,10 @@ func (c *Client) Presence(ctx context.Context, users ...string) (presences []Pre
 // ProfileChanged.
 //
 // The client names them again by itself after each reconnection, where its user
-// left one and is back, and when the context was done before the answer came. What is told may be out of date for
-// as long as there is no connection. Where the server refuses, as it does if the
-// user belongs to one of them no more, it stays with those before.
+// left one and is back, and when the context was done before the answer came.
+// What is told may be out of date for as long as there is no connection. Where the
+// server refuses, as it does if the user belongs to one of them no more, it stays
+// with those before.
 func (c *Client) Watch(ctx context.Context, conversations ...parley.ConversationID) (presences []Presence, err error) {
 	if len(conversations) > WatchMax {
 		return nil, parley.BadRequest

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +38,7 @@ func run(bin string) error {
 	go func() { ended <- server.Serve(listener) }()
 	fmt.Printf("http://%s\n", listener.Addr())
 	_, readErr := io.Copy(io.Discard, os.Stdin)
-	err = errors.Join(readErr, server.Close(), control.Close())
+	err = errors.Join(readErr, server.Shutdown(context.Background()), control.Close()) // a stage that is being made is ended, too
 	if e := <-ended; !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, e)
 	}
