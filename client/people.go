@@ -179,7 +179,7 @@ func (c *Client) rewatch(s *session) {
 		return v == nil || v.Left
 	})
 	if len(mine) == 0 {
-		clear(c.people.presences)
+		c.watchedAre(nil)
 		return
 	}
 	s.ask(watchRequest(mine), func(m *wire.ServerMessage) {
@@ -207,6 +207,11 @@ func (c *Client) watchedAre(presences []Presence) {
 			c.people.presences[p.User] = old
 		}
 		c.seen(p)
+	}
+	for user := range before {
+		if _, still := c.people.presences[user]; !still {
+			c.notes.forget(note{kind: notePresence, user: user})
+		}
 	}
 }
 

@@ -303,6 +303,35 @@ func TestPeopleEventsMerge(t *testing.T) {
 	}
 }
 
+// Of those who are not watched any more nothing waits to be told.
+func TestPresenceEventsEndWithTheWatch(t *testing.T) {
+	s := newServer(t)
+	c, err := Open(testOptions(s, wire.Binary, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &device{Client: c, t: t}
+	defer func() { _ = c.Close() }()
+	e := s.greetSynced(77, 5, state(1, 0, 1, 0, 0, 0), state(2, 0, 1, 0, 0, 0))
+	d.untilSynced()
+	for i := range 5 {
+		d.watch(e, presences(&wire.Presence{User: fmt.Sprint("user", i), Online: true}), 1+i%2)
+	}
+	var told []string
+	for {
+		x, ok, _ := c.notes.take()
+		if !ok {
+			break
+		}
+		if x.kind == notePresence {
+			told = append(told, x.user)
+		}
+	}
+	if !slices.Equal(told, []string{"user4"}) {
+		t.Errorf("events wait of %v", told)
+	}
+}
+
 func TestTypingOfOthers(t *testing.T) {
 	s := newServer(t)
 	o := testOptions(s, wire.Binary, nil)
