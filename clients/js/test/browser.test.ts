@@ -349,3 +349,20 @@ test("where IndexedDB is forbidden, the device is in memory, and says so", inTab
   await eventually("online", () => status(page), "online");
   assert.equal(await page.evaluate(() => (window as unknown as Window).c.durable), false);
 }));
+
+test("of two that believe to lead, the store hears the later one alone", inTabs(1, async (fake, page) => {
+  const codes = await page.evaluate(async () => {
+    const { IndexedDBStore, StoreError } = (window as unknown as Window).parley;
+    const [old, later] = [new IndexedDBStore("fence"), new IndexedDBStore("fence")];
+    const changes = { conversations: [], lanes: [], drafts: [], dropped: ["x"], gone: [], cut: [], messages: [] };
+    const code = (e: unknown) => (e instanceof StoreError ? e.code : String(e));
+    await old.load();
+    const first = await old.apply(changes).then(() => "taken", code);
+    await later.load();
+    const all = [first, await old.apply(changes).then(() => "taken", code), await later.apply(changes).then(() => "taken", code)];
+    await later.erase();
+    return all;
+  });
+  assert.deepEqual(codes, ["taken", "replaced", "taken"]);
+  void fake;
+}));

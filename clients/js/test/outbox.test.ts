@@ -327,3 +327,34 @@ test("no client sends system messages, and an id that is none is refused", withF
   assert.equal(fromHex(room()).length, 16);
 }));
 
+
+/** A store that takes its time. */
+class Slow extends MemoryStore {
+  waiting: (() => void)[] = [];
+  slow = false;
+  override async apply(c: Changes): Promise<void> {
+    if (this.slow) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    await super.apply(c);
+  }
+}
+
+test("nothing is sent, acknowledged or told before it is kept", withFake(async (fake) => {
+  const store = new Slow();
+  const { c, s } = await fake.online([state()], { store });
+  await c.send(room(), "zero");
+  const [zero] = await s.sends(1);
+  const events = record(c, "messages", "draft");
+  store.slow = true;
+  const sending = c.send(room(), "one");
+  s.reply(zero!, sent(1)); // which makes room for the next
+  s.say({ message: message(2) });
+  await s.silent(100);
+  assert.equal(events.length, 0);
+  assert.equal(s.seen.filter((r) => r.acknowledge).length, 0);
+  store.slow = false;
+  for (const go of store.waiting.splice(0)) go();
+  assert.equal((await sending).status, "queued");
+  assert.deepEqual(textsOf([(await s.sendOf())]), ["2 one"]);
+  await until("told", () => events.some((e) => e.type === "messages"));
+  await until("acknowledged", () => s.seen.some((r) => r.acknowledge));
+}));

@@ -284,12 +284,14 @@ test("in a group, ticks wait for all that belong", withFake(async (fake) => {
   assert.equal(c.conversation(room())!.tick(1), "sent");
   s.say({ marks: { conversation: fromHex(room()), version: 9, user: "cem", delivered: 1, read: 1 } });
   await until("tick", () => c.conversation(room())!.tick(1) === "delivered");
+  s.say({ marks: { conversation: fromHex(room()), version: 10, user: "bob", delivered: 1, read: 1 } });
+  await until("tick", () => c.conversation(room())!.tick(1) === "read");
   s.say({ message: message(2, { kind: wire.KIND_SYSTEM, text: "", event: { type: wire.EVENT_ADDED, users: ["dan"] } }) });
   const again = await s.request();
   assert.ok(again.members, "and after a change");
   s.reply(again, members(1, 1, { user: "dan", role: 1 }));
   await until("members", () => c.conversation(room())!.members?.length === 3);
-  assert.equal(c.conversation(room())!.tick(1), "delivered", "who joins later takes back nothing");
+  assert.equal(c.conversation(room())!.tick(1), "read", "who joins later takes back nothing");
   assert.equal(c.conversation(room())!.tick(2), "sent");
   const held = await c.messages(room(), { from: 2 });
   assert.deepEqual(held.items[0]?.type === "message" && held.items[0].event, { type: "added", users: ["dan"], role: "none", title: "" });
@@ -418,4 +420,18 @@ test("a history that is longer than what is kept is read all the same", withFake
   await serve(s, 500, 2);
   assert.equal((await h).items.length, 400);
   await s.silent(50);
+}));
+
+test("a loss that is noticed while a sync runs leads to another", withFake(async (fake) => {
+  const { c, s } = await fake.online([state()]);
+  s.auto.sync = false;
+  s.say({ check: { pushes: 1 } });
+  const first = await s.request();
+  s.say({ check: { pushes: 2 } });
+  await s.silent(30);
+  s.reply(first, s.page([]));
+  const second = await s.request();
+  assert.ok(second.sync);
+  s.reply(second, s.page([state()]));
+  await until("online", () => c.connection.status === "online");
 }));

@@ -480,11 +480,11 @@ export class Core {
       while (this.session && now() < deadline && !this.meta.restoring && this.#busy(this.session)) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
-      await Promise.race([this.committed().catch(() => {}), new Promise((resolve) => setTimeout(resolve, closeWait))]);
+      await atMost(closeWait, this.committed());
     }
     this.giveUp(closedError());
     await this.#connecting;
-    await this.#keeping;
+    await atMost(closeWait, this.#keeping);
     await this.store.close();
   }
 
@@ -526,6 +526,13 @@ function recent(v: Conv, [from, to]: readonly [number, number]): MessageRecord[]
     messages.push(m);
   }
   return messages;
+}
+
+/** Waits for something, but not for ever: a store may hang. */
+async function atMost(ms: number, what: Promise<void> | undefined): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([what, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]).catch(() => {});
+  clearTimeout(timer);
 }
 
 function asStoreError(e: unknown): StoreError {
