@@ -35,6 +35,9 @@ failed: nothing that was acknowledged is lost by that.`,
 				return fmt.Errorf("%w: want --dev, or --keys with the file of the keys that sign your tokens", errUsage)
 			}
 			c.Chat.Engine.HeadSize, c.Chat.Engine.ReserveBytes = int(head), uint64(reserve)
+			if len(c.Presence.Addresses) == 0 && (cmd.Flags().Changed("redis-prefix") || cmd.Flags().Changed("gateway")) {
+				return fmt.Errorf("%w: --redis-prefix and --gateway say nothing without --redis", errUsage)
+			}
 			if err := redis(&c, password, encrypted); err != nil {
 				return err
 			}

@@ -136,7 +136,7 @@ func (a *actor) create(ctx context.Context, s *Step) (err error) {
 func (a *actor) send(id parley.ConversationID, s *Step) error {
 	for i := 1; i <= max(s.Count, 1); i++ {
 		text := strings.ReplaceAll(s.Text, "{i}", strconv.Itoa(i))
-		if s.Size > 0 {
+		if s.Size > 0 && text != "" {
 			text = strings.Repeat(text, s.Size/len(text)+1)[:s.Size]
 		}
 		d, err := a.client.SendText(id, text)

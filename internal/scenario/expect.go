@@ -188,8 +188,11 @@ func (a *actor) showsPresence(ctx context.Context, s *Step) (string, error) {
 		return showPresence(p), nil
 	}
 	presences, err := a.client.Presence(ctx, s.User)
-	if err != nil || len(presences) != 1 {
-		return "", fmt.Errorf("presence of %s: %v: %w", s.User, presences, err)
+	if err != nil {
+		return "", err
+	}
+	if len(presences) != 1 {
+		return "", fmt.Errorf("presence of %s: %v", s.User, presences)
 	}
 	return showPresence(presences[0]), nil
 }
@@ -218,8 +221,11 @@ func showSeen(at time.Time) string {
 
 func (a *actor) showsProfile(ctx context.Context, user string) (string, error) {
 	profiles, err := a.client.Profiles(ctx, user)
-	if err != nil || len(profiles) != 1 {
-		return "", fmt.Errorf("profile of %s: %v: %w", user, profiles, err)
+	if err != nil {
+		return "", err
+	}
+	if len(profiles) != 1 {
+		return "", fmt.Errorf("profile of %s: %v", user, profiles)
 	}
 	return profiles[0].Name + " " + profiles[0].Picture, nil
 }
