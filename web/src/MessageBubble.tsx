@@ -1,4 +1,3 @@
-import { Component } from "preact";
 import type { Member, Message, Tick } from "@parleychat/client";
 import { Avatar } from "./Avatar.tsx";
 import { clockTime, exactTime, fewEmoji, hueOf } from "./format.ts";
@@ -22,35 +21,39 @@ interface Props {
   live: Live;
 }
 
-/** MessageBubble is one message. It is drawn anew only when something of it changed. */
-export class MessageBubble extends Component<Props> {
-  override shouldComponentUpdate(next: Props): boolean {
-    const now = this.props as unknown as Record<string, unknown>;
-    return Object.entries(next).some(([k, v]) => now[k] !== v);
-  }
-
-  render({ message: m, first, last, person, tick, members, group, opened, rowKey, readers, live }: Props) {
-    const emoji = m.kind === "text" && fewEmoji(m.text ?? "") > 0;
-    const at = m.at.getTime();
-    const time = <><time title={exactTime(at)}>{clockTime(at)}</time>{tick && <Ticks mark={tick} />}</>;
-    const meta = group && m.own
-      ? <button class="meta" dir="ltr" aria-expanded={opened} aria-label={`${clockTime(at)}, ${tick}. Who has read it`} onClick={() => readers(rowKey)}>{time}</button>
-      : <span class="meta" dir="ltr">{time}</span>;
-    const line = group && members && last ? readLine(members, m.seq) : "";
-    return (
-      <>
-        <div class={`message ${m.own ? "own" : ""} ${first ? "first" : ""} ${last ? "last" : ""}`}>
-          {person && (last ? <Avatar id={person.user} name={person.name} picture={person.picture} size="small" /> : <span class="avatar-space" />)}
-          <div class={`bubble ${emoji ? "emoji" : ""}`}>
-            {person && first && <bdi class={`from hue-${hueOf(person.user)}`}>{person.name}</bdi>}
-            {!person && !m.own && <span class="hidden-text">{live.name(m.from)}: </span>}
-            {m.own && <span class="hidden-text">You: </span>}
-            {m.kind === "text" ? <Text text={m.text ?? ""}>{meta}</Text> : <p class="body neutral">{kindTitle(m.kind)}{meta}</p>}
-          </div>
+/** MessageBubble is one message. It is drawn each time that the list is: a component
+ * that keeps what it drew before (shouldComponentUpdate) ties that to the tree of now,
+ * and Preact, which keeps an old tree here and there, then keeps all between them. */
+export function MessageBubble({ message: m, first, last, person, tick, members, group, opened, rowKey, readers, live }: Props) {
+  const emoji = m.kind === "text" && fewEmoji(m.text ?? "") > 0;
+  const { clock, exact } = timesOf(m);
+  const time = <><time title={exact}>{clock}</time>{tick && <Ticks mark={tick} />}</>;
+  const meta = group && m.own
+    ? <button class="meta" dir="ltr" aria-expanded={opened} aria-label={`${clock}, ${tick}. Who has read it`} onClick={() => readers(rowKey)}>{time}</button>
+    : <span class="meta" dir="ltr">{time}</span>;
+  const line = group && members && last ? readLine(members, m.seq) : "";
+  return (
+    <>
+      <div class={`message ${m.own ? "own" : ""} ${first ? "first" : ""} ${last ? "last" : ""}`}>
+        {person && (last ? <Avatar id={person.user} name={person.name} picture={person.picture} size="small" /> : <span class="avatar-space" />)}
+        <div class={`bubble ${emoji ? "emoji" : ""}`}>
+          {person && first && <bdi class={`from hue-${hueOf(person.user)}`}>{person.name}</bdi>}
+          {!person && !m.own && <span class="hidden-text">{live.name(m.from)}: </span>}
+          {m.own && <span class="hidden-text">You: </span>}
+          {m.kind === "text" ? <Text text={m.text ?? ""}>{meta}</Text> : <p class="body neutral">{kindTitle(m.kind)}{meta}</p>}
         </div>
-        {line && !opened && <p class="read-line">{line}</p>}
-        {opened && <ReadBy members={members} seq={m.seq} live={live} />}
-      </>
-    );
-  }
+      </div>
+      {line && !opened && <p class="read-line">{line}</p>}
+      {opened && <ReadBy members={members} seq={m.seq} live={live} />}
+    </>
+  );
+}
+
+const times = new WeakMap<Message, { clock: string; exact: string }>();
+
+/** timesOf are the times as text, made once: formatting is dear. */
+function timesOf(m: Message): { clock: string; exact: string } {
+  let t = times.get(m);
+  if (!t) times.set(m, (t = { clock: clockTime(m.at.getTime()), exact: exactTime(m.at.getTime()) }));
+  return t;
 }
