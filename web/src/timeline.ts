@@ -1,6 +1,6 @@
 import type { Client, Conversation, ConversationId, Events, Item, Page } from "@parleychat/client";
 
-const page = 24; // messages read at once: few enough to be drawn within a frame
+const page = 16; // messages read at once: few enough to be drawn within a frame
 const most = 120; // kept, and drawn; what is further away is read again
 
 /**
