@@ -29,6 +29,8 @@ interface State {
 type Anchor = { key: string; top: number } | null;
 
 const ahead = 1200; // pixels before the end at which more is read
+const near = 40; // pixels: nearer to the end, it is followed
+const leap = 100; // messages: of more than these, who follows the end is shown the last at once
 
 /**
  * MessageList draws the timeline and keeps its place: what the reader looks at does
@@ -40,6 +42,7 @@ export class MessageList extends Component<Props, State> {
   private readonly list = createRef<HTMLOListElement>();
   private following = true;
   private placed = false;
+  private top = 0; // where it was scrolled to last
   private watch: ResizeObserver | null = null;
   private lookTimer = 0;
   private lookAgain = false;
@@ -101,7 +104,7 @@ export class MessageList extends Component<Props, State> {
     const b = this.box.current!;
     const line = this.list.current!.querySelector<HTMLElement>(".unread-line");
     b.scrollTop = line ? line.offsetTop - b.clientHeight * 0.2 : b.scrollHeight;
-    this.following = this.distance() < 40 && !this.props.timeline.after;
+    this.following = this.distance() < near && !this.props.timeline.after;
     this.setState({ away: !this.following && this.distance() > 300 });
     this.look();
     this.reach();
@@ -134,11 +137,16 @@ export class MessageList extends Component<Props, State> {
     if (Math.abs(b.scrollTop - top) > 0.5) b.scrollTop = top;
   }
 
+  /** scrolled follows the end again when it is reached, and lets go of it only when the
+   * reader goes up: what is put in below also makes it further away. */
   private scrolled = (): void => {
     const far = this.distance();
+    const { scrollTop } = this.box.current!;
     const { after } = this.props.timeline;
-    this.following = far < 40 && !after;
-    const away = far > 300 || after;
+    if (far < near && !after) this.following = true;
+    else if (far >= near && scrollTop < this.top - 1) this.following = false;
+    this.top = scrollTop;
+    const away = !this.following && (far > 300 || after);
     if (away !== this.state.away) this.setState({ away });
     this.look();
     this.reach();
@@ -149,7 +157,9 @@ export class MessageList extends Component<Props, State> {
     if (!this.placed) return;
     const { timeline } = this.props;
     if (this.box.current!.scrollTop < ahead) void timeline.older();
-    if (timeline.after && this.distance() < ahead) void timeline.newer();
+    if (!timeline.after || timeline.busy) return;
+    if (this.following && this.props.conversation.last - timeline.to > leap) void timeline.newest();
+    else if (this.distance() < ahead) void timeline.newer();
   }
 
   /** look says which messages have been seen, now and then at most. */

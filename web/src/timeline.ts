@@ -36,9 +36,10 @@ export class Timeline {
   /** open reads the newest messages, or those around a sequence. */
   async open(around?: number): Promise<void> {
     const epoch = ++this.epoch;
-    this.busy = null;
+    this.busy = "newer";
     const p = await this.read(around === undefined ? { limit: 2 * page } : { around, limit: 3 * page });
     if (!p || epoch !== this.epoch) return;
+    this.busy = null;
     Object.assign(this, { items: p.items, from: p.from, to: p.to, before: p.before, after: p.after, partial: p.partial, loaded: true });
     this.changed();
     this.catchUp();

@@ -27,7 +27,7 @@ async function fill() {
     const ws = new WebSocket(`ws://${location.host}/ws`, ["parley.v1.json", `parley.token.${token}`]);
     let sent = 0, made = 0;
     const more = () => {
-      for (; sent < count && sent - made < 16; sent++) ws.send(`${JSON.stringify({ id: sent + 1, create: { title: `Group ${sent + 1}` } })}\n`);
+      for (; sent < count && sent - made < 8; sent++) ws.send(`${JSON.stringify({ id: sent + 1, create: { title: `Group ${sent + 1}` } })}\n`);
     };
     ws.onclose = (e) => fail(new Error(`closed with ${e.code}`));
     ws.onmessage = ({ data }) => {
