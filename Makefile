@@ -53,7 +53,7 @@ web-check: web/node_modules/.package-lock.json ## fail when web/dist is not what
 
 .PHONY: web-test
 web-test: build web/node_modules/.package-lock.json ## drive the messenger in a browser; LONG=1 for its long form
-	cd web && node --test --test-concurrency=2 test/*.test.mjs
+	cd web && node --test --test-concurrency=$(if $(LONG),1,2) test/*.test.mjs
 
 .PHONY: screenshots
 screenshots: build web/node_modules/.package-lock.json ## every screen, into docs/screenshots
