@@ -10,6 +10,7 @@ export class Emitter {
   readonly #listeners = new Map<EventName, Set<Listener>>();
   readonly #streams = new Set<Stream>();
   #queue: AnyEvent[] = [];
+  #ended = false;
 
   on<N extends EventName>(name: N, listener: (event: Events[N]) => void): () => void {
     const own: Listener = (e) => listener(e as Events[N]); // one that is added twice is called twice
@@ -21,7 +22,8 @@ export class Emitter {
 
   stream(): AsyncIterableIterator<AnyEvent> {
     const s = new Stream(() => this.#streams.delete(s));
-    this.#streams.add(s);
+    if (this.#ended) s.end();
+    else this.#streams.add(s);
     return s;
   }
 
@@ -51,7 +53,9 @@ export class Emitter {
   end(): void {
     queueMicrotask(() => {
       this.#flush();
+      this.#ended = true;
       for (const s of this.#streams) s.end();
+      this.#streams.clear();
     });
   }
 }
@@ -75,9 +79,22 @@ class Stream implements AsyncIterableIterator<AnyEvent> {
       taker({ value: e, done: false });
       return;
     }
+    if (e.type === "gone") for (const type of ["conversation", "messages", "restored", e.type]) this.#waiting.delete(`${type} ${e.id} `);
     const key = keyOf(e);
     const was = this.#waiting.get(key);
-    this.#waiting.set(key, was?.type === "messages" && e.type === "messages" ? merged(was, e) : e);
+    if (e.type === "restored") this.#restored(e, was);
+    else this.#waiting.set(key, was?.type === "messages" && e.type === "messages" ? merged(was, e) : e);
+  }
+
+  /** Of the messages that wait, those before the restore are told behind it: what comes
+   * next joins them there. */
+  #restored(e: Events["restored"], was: AnyEvent | undefined): void {
+    const key = `messages ${e.id} `;
+    const messages = this.#waiting.get(key);
+    this.#waiting.delete(key);
+    this.#waiting.set(keyOf(e), was?.type === "restored" && was.from < e.from ? was : e);
+    const left = messages?.type === "messages" && before(messages, e.from);
+    if (left) this.#waiting.set(key, left);
   }
 
   end(): void {
@@ -114,8 +131,15 @@ function keyOf(e: AnyEvent): string {
   return `${e.type} ${id} ${user}`;
 }
 
+/** What an event tells of the messages before a sequence. */
+function before(e: Events["messages"], seq: number): Events["messages"] | undefined {
+  const items = e.items.filter((i) => firstOf(i) < seq).map((i) => (lastOf(i) < seq ? i : { ...i, to: seq - 1 } as Item));
+  const hole = e.hole && e.hole.from < seq ? { from: e.hole.from, to: Math.min(e.hole.to, seq - 1) } : undefined;
+  return items.length > 0 || hole ? { type: "messages", id: e.id, items, ...(hole && { hole }) } : undefined;
+}
+
 function merged(a: Events["messages"], b: Events["messages"]): Events["messages"] {
-  // A hole between the two, or a restore, leaves the later one alone, behind a hole.
+  // What does not follow leaves the later one alone.
   const end = a.items.length > 0 ? lastOf(a.items.at(-1)!) : a.hole?.to ?? 0;
   const begin = b.hole?.from ?? (b.items.length > 0 ? firstOf(b.items[0]!) : end + 1);
   if (begin !== end + 1) return b;
