@@ -42,8 +42,7 @@ export class Emitter {
           listener(e);
         } catch (error) {
           // Another's fault must not be ours.
-          if (typeof reportError === "function") reportError(error);
-          else console.error(error);
+          (globalThis.reportError ?? console.error)(error);
         }
       }
     }
@@ -86,15 +85,14 @@ class Stream implements AsyncIterableIterator<AnyEvent> {
     else this.#waiting.set(key, was?.type === "messages" && e.type === "messages" ? merged(was, e) : e);
   }
 
-  /** Of the messages that wait, those before the restore are told behind it: what comes
-   * next joins them there. */
+  /** Where messages wait, those before the restore become a hole behind it. */
   #restored(e: Events["restored"], was: AnyEvent | undefined): void {
     const key = `messages ${e.id} `;
     const messages = this.#waiting.get(key);
     this.#waiting.delete(key);
     this.#waiting.set(keyOf(e), was?.type === "restored" && was.from < e.from ? was : e);
-    const left = messages?.type === "messages" && before(messages, e.from);
-    if (left) this.#waiting.set(key, left);
+    const from = messages?.type === "messages" ? startOf(messages) : e.from;
+    if (from < e.from) this.#waiting.set(key, { type: "messages", id: e.id, items: [], hole: { from, to: e.from - 1 } });
   }
 
   end(): void {
@@ -131,24 +129,20 @@ function keyOf(e: AnyEvent): string {
   return `${e.type} ${id} ${user}`;
 }
 
-/** What an event tells of the messages before a sequence. */
-function before(e: Events["messages"], seq: number): Events["messages"] | undefined {
-  const items = e.items.filter((i) => firstOf(i) < seq).map((i) => (lastOf(i) < seq ? i : { ...i, to: seq - 1 } as Item));
-  const hole = e.hole && e.hole.from < seq ? { from: e.hole.from, to: Math.min(e.hole.to, seq - 1) } : undefined;
-  return items.length > 0 || hole ? { type: "messages", id: e.id, items, ...(hole && { hole }) } : undefined;
+/** The first sequence that an event tells of. */
+function startOf(e: Events["messages"]): number {
+  return e.hole?.from ?? firstOf(e.items[0]!);
 }
 
 function merged(a: Events["messages"], b: Events["messages"]): Events["messages"] {
   // What does not follow leaves the later one alone.
-  const end = a.items.length > 0 ? lastOf(a.items.at(-1)!) : a.hole?.to ?? 0;
-  const begin = b.hole?.from ?? (b.items.length > 0 ? firstOf(b.items[0]!) : end + 1);
-  if (begin !== end + 1) return b;
-  let items = b.hole === undefined ? [...a.items, ...b.items] : [...b.items];
-  let hole = b.hole === undefined ? a.hole : { from: a.hole?.from ?? firstOf(a.items[0]!), to: b.hole.to };
+  const end = a.items.length > 0 ? lastOf(a.items.at(-1)!) : a.hole!.to;
+  if (startOf(b) !== end + 1) return b;
+  let items = b.hole ? b.items : [...a.items, ...b.items];
+  let hole = b.hole ? { from: startOf(a), to: b.hole.to } : a.hole;
   if (items.length > mergedMax) {
-    const from = hole?.from ?? firstOf(items[0]!);
     items = items.slice(-mergedMax);
-    hole = { from, to: firstOf(items[0]!) - 1 };
+    hole = { from: startOf(a), to: firstOf(items[0]!) - 1 };
   }
   return { type: "messages", id: b.id, items, ...(hole && { hole }) };
 }

@@ -35,5 +35,8 @@ export class StoreError extends ParleyError {
   }
 }
 
+/** What anything that was thrown says. */
+export const reasonOf = (e: unknown): string => String((e as Error | null)?.message ?? e);
+export const tokenError = (cause: unknown): ParleyError => new ParleyError("token", "no token: " + reasonOf(cause), { cause });
 export const closedError = (): ParleyError => new ParleyError("closed", "the client was closed");
 export const erasedError = (): StoreError => new StoreError("erased", "the store was erased");

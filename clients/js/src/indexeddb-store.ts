@@ -1,4 +1,4 @@
-import { StoreError } from "./errors.js";
+import { reasonOf, StoreError } from "./errors.js";
 import type { Changes, ConversationRecord, DraftRecord, LaneRecord, MessageRecord, MetaRecord, Saved, Store } from "./store.js";
 
 // The database, version 1. Keys:
@@ -107,10 +107,8 @@ export class IndexedDBStore implements Store {
       const r = indexedDB.open(this.#name, version); // which some browsers forbid
       r.onupgradeneeded = () => {
         r.result.createObjectStore("meta");
-        r.result.createObjectStore("conversations", { keyPath: "id" });
-        r.result.createObjectStore("lanes", { keyPath: "conversation" });
-        r.result.createObjectStore("drafts", { keyPath: "id" });
-        r.result.createObjectStore("messages", { keyPath: ["conversation", "seq"] });
+        const keys = { conversations: "id", lanes: "conversation", drafts: "id", messages: ["conversation", "seq"] };
+        for (const [name, keyPath] of Object.entries(keys)) r.result.createObjectStore(name, { keyPath });
       };
       r.onsuccess = () => resolve(r.result);
       r.onerror = () => reject(r.error);
@@ -159,5 +157,5 @@ function failed(cause: unknown): StoreError {
   const name = (cause as { name?: string } | null)?.name;
   return name === "QuotaExceededError"
     ? new StoreError("store_full", "the browser gives no more room", cause)
-    : new StoreError("store_broken", "IndexedDB: " + String((cause as Error | null)?.message ?? cause), cause);
+    : new StoreError("store_broken", "IndexedDB: " + reasonOf(cause), cause);
 }

@@ -42,18 +42,8 @@ export class MemoryStore implements Store {
   }
 
   async messages(conversation: string, from: number, to: number, max: number): Promise<MessageRecord[]> {
-    const held = this.#held.get(conversation);
-    const found: MessageRecord[] = [];
-    if (held === undefined) return found;
-    if (to - from > held.size) {
-      for (const m of held.values()) if (m.seq >= from && m.seq <= to) found.push(m);
-      return found.sort((a, b) => a.seq - b.seq).slice(0, max);
-    }
-    for (let seq = from; seq <= to && found.length < max; seq++) {
-      const m = held.get(seq);
-      if (m !== undefined) found.push(m);
-    }
-    return found;
+    const held = [...this.#held.get(conversation)?.values() ?? []];
+    return held.filter((m) => m.seq >= from && m.seq <= to).sort((a, b) => a.seq - b.seq).slice(0, max);
   }
 
   async close(): Promise<void> {}

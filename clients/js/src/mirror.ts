@@ -7,9 +7,6 @@ interface Placed {
   readonly draft: Draft;
 }
 
-/** More changes than this are sorted anew instead of put in their place. */
-const manyChanges = 64;
-
 /** What a server takes by default. */
 const bodyMaxDefault = 60 * 1024;
 
@@ -78,25 +75,15 @@ export class Mirror {
       return !was || !sameData(was as unknown as ConversationData, data);
     });
     if (changed.length === 0 && !p.gone?.length) return;
-    const list = this.#list.slice();
-    const remove = (id: string) => {
-      const was = this.#byId.get(id);
-      if (!was) return;
-      list.splice(place(list, was), 1);
-      this.#byId.delete(id);
-    };
-    for (const id of p.gone ?? []) remove(id);
-    const many = changed.length > manyChanges;
-    for (const data of changed) {
-      const view = new ConversationView(data);
-      if (!many) {
-        remove(data.id);
-        list.splice(place(list, view), 0, view);
-      }
-      this.#byId.set(data.id, view);
-      events.push({ type: "conversation", id: data.id });
+    for (const id of p.gone ?? []) this.#byId.delete(id);
+    const views = changed.map((data) => new ConversationView(data));
+    for (const view of views) {
+      this.#byId.set(view.id, view);
+      events.push({ type: "conversation", id: view.id });
     }
-    this.#list = Object.freeze(many ? [...this.#byId.values()].sort(compare) : list);
+    // What stays is sorted, so that sorting costs little more than looking at it.
+    const stay = this.#list.filter((v) => this.#byId.get(v.id) === v);
+    this.#list = Object.freeze([...stay, ...views].sort(compare));
   }
 
   #placeDrafts(p: Patch, events: AnyEvent[]): void {
@@ -128,15 +115,4 @@ export class Mirror {
 /** The newest change first. */
 function compare(a: Conversation, b: Conversation): number {
   return b.changed.getTime() - a.changed.getTime() || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
-}
-
-/** Where a conversation stands in a sorted list, or would stand. */
-function place(list: readonly Conversation[], c: Conversation): number {
-  let [low, high] = [0, list.length];
-  while (low < high) {
-    const mid = (low + high) >> 1;
-    if (compare(list[mid]!, c) < 0) low = mid + 1;
-    else high = mid;
-  }
-  return low;
 }

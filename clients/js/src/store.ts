@@ -162,8 +162,7 @@ export interface Store {
 
 /** Whether there is nothing to apply. */
 export function isEmpty(c: Changes): boolean {
-  return c.meta === undefined && c.conversations.length + c.lanes.length + c.drafts.length + c.dropped.length + c.gone.length +
-    c.cut.length + c.messages.length === 0;
+  return Object.values(c).every((v: MetaRecord | undefined | unknown[]) => Array.isArray(v) ? v.length === 0 : v === undefined);
 }
 
 /** Changes to be filled. */

@@ -66,13 +66,14 @@ test("a token that is refused is asked for again; refused twice, the client stop
   s2.welcome();
   await until("online", () => c.connection.status === "online");
   assert.equal(asked, 2);
-  s2.close(4301);
-  const s3 = await fake.accept(1_000);
+  s2.close(4301); // which is its end, and no refusal
+  (await fake.accept(1_000)).close(4300);
+  const s4 = await fake.accept(1_000);
   const stopped = next(c, "stopped");
-  s3.close(4300);
+  s4.close(4300);
   assert.equal((await stopped).error.code, "bad_token");
   assert.equal(c.connection.status, "stopped");
-  assert.equal(asked, 3);
+  assert.equal(asked, 4);
   await assert.rejects(c.send(room(), "x"), (e) => e instanceof ParleyError && e.code === "bad_token");
 }));
 
@@ -150,19 +151,37 @@ test("a store belongs to one user", withFake(async (fake) => {
   assert.ok(new StoreError("other_user", "") instanceof ParleyError);
 }));
 
-test("a server that goes away is left alone as long as it says", withFake(async (fake) => {
+test("a server that goes away is left once it has answered, and left alone as long as it says", withFake(async (fake) => {
   const { c, s } = await fake.online([state()]);
+  await c.send(room(), "one");
+  const [one] = await s.sends(1);
   s.say({ goingAway: { retryAfterMs: 700 } });
   await sleep(20);
-  await c.send(room(), "one");
+  await c.send(room(), "two");
+  s.say({ message: message(5) }); // there is something to read
   await s.silent(50);
+  assert.equal(s.closed, undefined, "what is on its way is waited for");
   const at = performance.now();
-  s.close(4100);
+  s.reply(one!, sent(1));
   const s2 = await fake.accept();
   const waited = performance.now() - at;
   assert.ok(waited >= 650, String(waited));
+  assert.notEqual(s.closed, undefined);
   s2.welcome();
-  assert.deepEqual(textsOf(await s2.sends(1)), ["1 one"]);
+  assert.deepEqual(textsOf([await s2.sendOf()]), ["2 two"]);
+  s2.say({ goingAway: { retryAfterMs: 2 ** 32 - 1 } }); // longer than a timer can wait
+  await assert.rejects(fake.accept(300));
+}));
+
+test("a client closes though its app never gives it a token", withFake(async (fake) => {
+  const tokens: (Promise<string> | string)[] = [tokenOf("ann"), new Promise(() => {})];
+  const c = await fake.open({ token: () => tokens.shift()! });
+  const s = await fake.accept();
+  s.welcome();
+  await until("online", () => c.connection.status === "online");
+  s.cut();
+  await until("asked", () => tokens.length === 0);
+  await Promise.race([c.close(), sleep(10_000).then(() => assert.fail("it does not close"))]);
 }));
 
 test("a server that is silent for two heartbeats is given up", withFake(async (fake) => {

@@ -32,6 +32,18 @@ test("what is watched is watched again after a new connection", withFake(async (
   assert.equal((await hint).presence.online, true);
 }));
 
+test("what is watched is watched again where the user is back, and where it was refused for now", withFake(async (fake) => {
+  const { c, s } = await fake.online([state()]);
+  s.auto.watch = false;
+  c.watch([room()]);
+  s.reply(await s.request(), { error: { code: 1001, name: "overloaded" } });
+  s.reply(await s.request(), { presences: {} });
+  s.say({ state: { conversation: fromHex(room()), version: 5, left: true } });
+  await until("left", () => c.conversation(room())!.left);
+  s.say({ state: state({ version: 6 }) });
+  assert.deepEqual((await s.request()).watch!.conversations.map(toHex), [room()]);
+}));
+
 test("presence is asked for by 200", withFake(async (fake) => {
   const { c, s } = await fake.online();
   const all = c.presence(Array.from({ length: 250 }, (_, i) => `u${i}`));

@@ -247,6 +247,22 @@ test("a full store refuses to send, and what goes on is not harmed", withFake(as
   assert.deepEqual(textsOf(await s.sends(1)), ["2 four"]);
 }));
 
+test("what is resent into a full store stays the failed draft that it was", withFake(async (fake) => {
+  const store = new Full();
+  const { c, s } = await fake.online([state()], { store });
+  await c.send(room(), "one");
+  const failed = next(c, "draft", (e) => e.draft.status === "failed");
+  s.reply((await s.sends(1))[0]!, refuse(2001));
+  const { draft } = await failed;
+  store.full = true;
+  await assert.rejects(c.resend(draft), (e) => e instanceof StoreError && e.code === "store_full");
+  store.full = false;
+  assert.deepEqual(c.drafts(room()).map((d) => `${d.text} ${d.status}`), ["one failed"]);
+  await c.resend(draft);
+  assert.deepEqual(textsOf(await s.sends(1)), ["1 one"]);
+  assert.deepEqual((await store.load()).drafts.map((d) => d.status), ["queued"]);
+}));
+
 test("a broken store stops the client: nothing is sent that is not kept", withFake(async (fake) => {
   const store = new Full();
   const { c, s } = await fake.online([state()], { store });

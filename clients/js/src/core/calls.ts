@@ -49,7 +49,7 @@ export class Calls {
     const draft = draftView(d.r);
     this.#core.retryStore();
     await new Promise<void>((resolve, reject) => {
-      d.takenBack = () => reject(new StoreError("store_full", "the store has no more room: nothing was stored"));
+      d.takenBack = () => reject(new StoreError("store_full", "nothing was stored"));
       this.#core.committed().then(resolve, reject);
     });
     return draft;
@@ -76,10 +76,22 @@ export class Calls {
     from = Math.max(from, 1, to - messagesMax + 1);
     const held = ranges.within(v.r.held, from, to);
     const holes = ranges.missing(v.r.held, from, to).map(([a, b]) => ({ from: a, to: b }));
-    await this.#core.settled();
-    const items: Item[] = [];
-    for (const span of held) items.push(...(await this.#items(id, span)));
-    return { items, holes };
+    return this.#reading(v, async () => {
+      await this.#core.settled();
+      const items: Item[] = [];
+      for (const span of held) items.push(...(await this.#items(id, span)));
+      return { items, holes };
+    });
+  }
+
+  /** Reads, while nothing of the conversation is dropped. */
+  async #reading<T>(v: Conv, read: () => Promise<T>): Promise<T> {
+    v.reading++;
+    try {
+      return await read();
+    } finally {
+      v.reading--;
+    }
   }
 
   async #items(id: string, span: Span): Promise<Item[]> {
@@ -88,12 +100,7 @@ export class Calls {
 
   async history(id: string, q: HistoryQuery): Promise<Page> {
     const v = this.#conversation(id);
-    v.reading++; // what is read now is not dropped meanwhile
-    try {
-      return await this.#page(v, stretch(q, v.r.last));
-    } finally {
-      v.reading--;
-    }
+    return this.#reading(v, () => this.#page(v, stretch(q, v.r.last)));
   }
 
   async #page(v: Conv, { from, to, anchor }: Stretch): Promise<Page> {
@@ -143,15 +150,20 @@ export class Calls {
   async markUnread(id: string, unread: boolean): Promise<void> {
     const v = this.#core.conversations.get(id);
     // A read mark that came to the server after the flag would clear it.
-    if (unread && v && v.r.read > v.r.confirmedRead) await this.#tellRead(v, v.r.read);
+    if (unread && v && v.r.read > v.r.confirmedRead) await this.#tellRead(v);
     await this.#ask({ prefer: { conversation: fromHex(id), markUnread: unread } }, true);
   }
 
-  /** Has the server know how far the user has read. */
-  async #tellRead(v: Conv, read: number): Promise<void> {
-    await this.#ask({ acknowledge: { marks: [{ conversation: fromHex(v.r.id), read }] } }, true);
-    if (this.#core.conversations.get(v.r.id) !== v) return;
-    v.r.confirmedRead = Math.max(v.r.confirmedRead, read);
+  /** Has the server know how far the user has read. What he read of a store that was
+   * restored meanwhile is not told. */
+  async #tellRead(v: Conv): Promise<void> {
+    await this.#core.online(onlineWait);
+    const { r } = v;
+    const { id, read } = r;
+    if (r.incarnation !== this.#core.meta.incarnation) return;
+    await this.#ask({ acknowledge: { marks: [{ conversation: fromHex(id), read }] } }, true);
+    if (v.r !== r) return;
+    r.confirmedRead = Math.max(r.confirmedRead, read);
     this.#core.put(v);
   }
 
@@ -170,7 +182,7 @@ export class Calls {
     const core = this.#core;
     const m = await this.#ask({ create }, repeat);
     const s = core.session;
-    if (!m.state || !s) throw new ParleyError("unavailable", "the server did not say what it made");
+    if (!m.state || !s) throw new ParleyError("unavailable", "the server did not say");
     const id = toHex(m.state.conversation);
     core.inbox.state(s, m.state);
     await core.committed();
@@ -242,7 +254,7 @@ export class Calls {
     const { name, picture, lastSeenTo } = change;
     const m = await this.#ask({ setProfile: { name, picture, lastSeenTo: lastSeenTo && audienceNumber(lastSeenTo) } }, true);
     const own = this.#core.live.profiled(m.profiles ?? { profiles: [] })[0];
-    if (own === undefined) throw new ParleyError("unavailable", "the server did not say what is set");
+    if (own === undefined) throw new ParleyError("unavailable", "the server did not say");
     return own;
   }
 
@@ -267,12 +279,13 @@ export class Calls {
    * then a lost answer is asked for again, and is else "interrupted".
    */
   async #ask(request: Init<wire.Request>, repeat: boolean): Promise<wire.ServerMessage> {
-    if (this.#running >= callsMax) throw new ParleyError("overloaded", "too many calls wait for their answer");
+    if (this.#running >= callsMax) throw new ParleyError("overloaded", "too many calls wait");
     this.#running++;
     try {
       const deadline = now() + callWait;
       for (let attempt = 0; ; attempt++) {
         const s = await this.#core.online(Math.min(onlineWait, deadline - now()));
+        if (!s.open) continue; // just now: it was not asked
         const m = await new Promise<wire.ServerMessage | undefined>((resolve) => s.ask(request, resolve));
         this.#core.usable();
         if (!m) {

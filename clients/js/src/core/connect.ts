@@ -1,9 +1,9 @@
-import { ParleyError, StoreError } from "../errors.js";
+import { ParleyError, StoreError, tokenError } from "../errors.js";
 import { randomHex } from "../wire/bytes.js";
 import * as wire from "../wire/schema.js";
-import { backoff } from "./clock.js";
+import { backoff, pause } from "./clock.js";
 import type { Core } from "./core.js";
-import { networkError, Session } from "./session.js";
+import { CloseError, networkError, Session } from "./session.js";
 
 /** How the last attempt ended. */
 interface End {
@@ -11,7 +11,7 @@ interface End {
   /** It was of use: what made it end is new. */
   readonly synced?: boolean;
   /** How long the server wants to be left alone, undefined if it said nothing. */
-  readonly pause?: number | undefined;
+  readonly backIn?: number | undefined;
   readonly error: unknown;
 }
 
@@ -22,12 +22,13 @@ export async function connect(core: Core): Promise<void> {
   const { signal } = core.stopping;
   while (!signal.aborted) {
     core.connectionIs({ status: "connecting" });
-    const { welcomed, synced, pause, error } = await attempt(core, next);
+    const { welcomed, synced, backIn, error } = await attempt(core, next);
     if (signal.aborted) return;
     if (welcomed) refused = 0;
     if (synced) attempts = 0;
     const failure = networkError(error);
-    if (failure.code === "bad_token") refused++;
+    const expired = error instanceof CloseError && error.code === 4301; // which is no refusal of the next
+    if (failure.code === "bad_token" && !expired) refused++;
     const fatal = failure.code === "revoked" || failure.code === "replaced" || failure.code === "protocol" ||
       error instanceof StoreError || failure.code === "bad_token" && refused > 1;
     if (fatal) {
@@ -35,9 +36,9 @@ export async function connect(core: Core): Promise<void> {
       core.giveUp(failure);
       return;
     }
-    if (next.token !== undefined || failure.code === "bad_token" && pause === undefined) continue;
+    if (next.token !== undefined || failure.code === "bad_token" && backIn === undefined && (synced || !expired)) continue;
     // At once after the first loss.
-    const wait = pause ?? (attempts === 0 ? Math.random() * 100 : backoff(attempts - 1));
+    const wait = backIn ?? (attempts === 0 ? Math.random() * 100 : backoff(attempts - 1));
     attempts++;
     core.connectionIs({ status: "offline", retryAt: Date.now() + wait, error: failure.toFailure() });
     await pauseFor(core, wait);
@@ -46,13 +47,9 @@ export async function connect(core: Core): Promise<void> {
 
 /** Waits, or until something says that it may work now. */
 async function pauseFor(core: Core, ms: number): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    core.nudge = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    if (core.stopping.signal.aborted) core.nudge();
+  await pause(ms, (over) => {
+    core.nudge = over;
+    if (core.stopping.signal.aborted) over();
   });
   core.nudge = () => {};
 }
@@ -77,7 +74,7 @@ async function attempt(core: Core, next: { token?: string }): Promise<End> {
   }
   const error = await s.ended;
   detach(core, s);
-  return { welcomed: true, synced: s.synced, pause: s.backIn, error };
+  return { welcomed: true, synced: s.synced, backIn: s.backIn, error };
 }
 
 async function fetchToken(core: Core): Promise<string> {
@@ -85,7 +82,7 @@ async function fetchToken(core: Core): Promise<string> {
     const token = await core.o.token();
     if (typeof token === "string" && /^[\w.~+/=-]+$/.test(token)) return token;
   } catch (e) {
-    throw new ParleyError("token", "no token: " + String((e as Error)?.message ?? e), { cause: e });
+    throw tokenError(e);
   }
   throw new ParleyError("token", "what was given is no token");
 }
@@ -93,9 +90,7 @@ async function fetchToken(core: Core): Promise<string> {
 /** Where to connect, and as which device. */
 function urlOf(core: Core): string {
   const url = new URL(core.o.url);
-  url.searchParams.set("device", core.meta.device);
-  if (core.o.device.name) url.searchParams.set("name", core.o.device.name);
-  if (core.o.device.platform) url.searchParams.set("platform", core.o.device.platform);
+  for (const [key, v] of Object.entries({ device: core.meta.device, ...core.o.device })) if (v) url.searchParams.set(key, v);
   return url.href;
 }
 
@@ -113,7 +108,7 @@ async function attach(core: Core, s: Session): Promise<void> {
   core.usable();
   const { meta } = core;
   if (meta.user === "") meta.user = w.user;
-  if (meta.user !== w.user) throw new StoreError("other_user", `what is stored is of ${meta.user}, and the token of ${w.user}`);
+  if (meta.user !== w.user) throw new StoreError("other_user", `the store is of ${meta.user}, the token of ${w.user}`);
   meta.bodyMax = w.bodyMax;
   if (meta.stream === 0n) core.outbox.useStream(w.stream);
   if (meta.incarnation === 0n) meta.incarnation = w.incarnation;
@@ -172,7 +167,7 @@ function take(core: Core, s: Session, m: wire.ServerMessage, next: { token?: str
     core.live.profiled(m.profiles);
   } else if (m.goingAway) {
     s.backIn = Math.max(m.goingAway.retryAfterMs, 1);
-    s.leaving = true;
+    s.leave();
   } else if (m.tokenExpiring) {
     replaceToken(core, s, m.tokenExpiring.expiresInMs, next);
   }

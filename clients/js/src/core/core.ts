@@ -1,12 +1,12 @@
-import type { AnyEvent, Connection, Draft, Failure, Options } from "../api.js";
-import { closedError, ParleyError, StoreError } from "../errors.js";
+import type { AnyEvent, Connection, Draft, Options } from "../api.js";
+import { closedError, ParleyError, reasonOf, StoreError } from "../errors.js";
 import * as ranges from "../ranges.js";
-import { noChanges, type Changes, type MessageRecord, type MetaRecord, type Saved, type Store } from "../store.js";
+import { isEmpty, noChanges, type Changes, type MessageRecord, type MetaRecord, type Saved, type Store } from "../store.js";
 import { conversationData, draftView, itemsOf, sameData, type ConversationData } from "../views.js";
 import type { Subprotocol } from "../wire/codec.js";
 import { randomHex } from "../wire/bytes.js";
 import { Calls } from "./calls.js";
-import { backoff, now } from "./clock.js";
+import { backoff, now, pause, waitMax } from "./clock.js";
 import { connect } from "./connect.js";
 import { blankRecord, Conv } from "./conversation.js";
 import { Inbox } from "./inbox.js";
@@ -179,7 +179,10 @@ export class Core {
     }
     this.#fullTries = 0;
     this.applied = p.generation;
-    for (const d of p.drafts) d.stored = true;
+    for (const d of p.drafts) {
+      d.stored = true;
+      delete d.instead;
+    }
     for (const { v, tail, prefix } of ready) {
       if (!this.#isHere(v) || !v.stated) continue;
       v.tellable = Math.max(v.tellable, tail);
@@ -205,9 +208,7 @@ export class Core {
     c.lanes = [...p.lanes].map((l) => ({ ...l }));
     c.drafts = [...p.drafts].filter((d) => this.outbox.drafts.get(d.r.id) === d)
       .map(({ r }) => (r.status === "sent" ? { ...r, text: undefined, data: undefined } : { ...r }));
-    const nothing = c.meta === undefined &&
-      c.conversations.length + c.lanes.length + c.drafts.length + c.dropped.length + c.gone.length + c.cut.length + c.messages.length === 0;
-    return nothing ? undefined : c;
+    return isEmpty(c) ? undefined : c;
   }
 
   /**
@@ -228,13 +229,7 @@ export class Core {
     if (back.length > 0 || this.#fullTries === 0) this.#trouble(e);
     if (back.length > 0) return;
     this.#trim(0);
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, backoff(this.#fullTries++));
-      this.retryStore = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    await pause(backoff(this.#fullTries++), (over) => (this.retryStore = over));
   }
 
   /** Has all that is in memory stored anew. The messages are gone from the device. */
@@ -425,7 +420,7 @@ export class Core {
   #setTimer(): void {
     clearTimeout(this.#timer);
     const wait = this.#attention! - now();
-    if (wait > 0) this.#timer = setTimeout(() => this.tend(), wait);
+    if (wait > 0) this.#timer = setTimeout(() => this.tend(), Math.min(wait, waitMax));
     else queueMicrotask(() => this.tend());
   }
 
@@ -456,14 +451,6 @@ export class Core {
   giveUp(e: ParleyError): void {
     if (this.stopped) return;
     this.stopped = e;
-    this.#halt();
-    if (e.code !== "closed") {
-      const error: Failure = e.toFailure();
-      this.emit({ connection: { status: "stopped", error }, events: [{ type: "stopped", error }] });
-    }
-  }
-
-  #halt(): void {
     this.stopping.abort();
     this.session?.close();
     this.nudge();
@@ -471,6 +458,7 @@ export class Core {
     this.wakeOnline();
     this.live.close();
     clearTimeout(this.#timer);
+    if (e.code !== "closed") this.emit(stoppedPatch(e));
   }
 
   /** Sends what is on its way for a moment, ends the connection, and closes the store. */
@@ -483,7 +471,7 @@ export class Core {
       await atMost(closeWait, this.committed());
     }
     this.giveUp(closedError());
-    await this.#connecting;
+    await atMost(closeWait, this.#connecting); // the app may owe it a token
     await atMost(closeWait, this.#keeping);
     await this.store.close();
   }
@@ -500,15 +488,9 @@ export class Core {
       if (this.session && this.session.open) return this.session;
       const left = deadline - now();
       if (left <= 0) throw new ParleyError("network", "there is no connection");
-      await new Promise<void>((resolve) => {
-        const wake = () => {
-          clearTimeout(timer);
-          this.#onlineWaiters.delete(wake);
-          resolve();
-        };
-        const timer = setTimeout(wake, left);
-        this.#onlineWaiters.add(wake);
-      });
+      let wake = () => {};
+      await pause(left, (over) => this.#onlineWaiters.add((wake = over)));
+      this.#onlineWaiters.delete(wake);
     }
   }
 
@@ -535,6 +517,12 @@ async function atMost(ms: number, what: Promise<void> | undefined): Promise<void
   clearTimeout(timer);
 }
 
+/** What tells of the end. */
+export function stoppedPatch(e: ParleyError): Patch {
+  const error = e.toFailure();
+  return { connection: { status: "stopped", error }, events: [{ type: "stopped", error }] };
+}
+
 function asStoreError(e: unknown): StoreError {
-  return e instanceof StoreError ? e : new StoreError("store_broken", String((e as Error)?.message ?? e), e);
+  return e instanceof StoreError ? e : new StoreError("store_broken", reasonOf(e), e);
 }

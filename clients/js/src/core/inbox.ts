@@ -64,7 +64,10 @@ export class Inbox {
       const first = v.r.held[0]?.[0] ?? Infinity;
       v.r.tail = v.told = v.tellable = Math.min(Math.max(w.delivered, w.read), w.last, first - 1);
     }
+    const { left } = v.r;
     v.adopt(w);
+    // The server's watch ends with the membership.
+    if (left && !v.r.left && this.#core.session) this.#core.live.watchAgain(this.#core.session);
     this.grown(v);
     return v;
   }

@@ -1,8 +1,8 @@
 import type { AnyEvent, Presence, Profile } from "../api.js";
-import { presenceView, profileView } from "../views.js";
+import { isRetry, presenceView, profileView } from "../views.js";
 import { fromHex, toHex } from "../wire/bytes.js";
 import type * as wire from "../wire/schema.js";
-import { now } from "./clock.js";
+import { backoff, now } from "./clock.js";
 import type { Core } from "./core.js";
 import type { Session } from "./session.js";
 
@@ -66,7 +66,16 @@ export class Live {
     this.#watched = key;
     s.ask({ watch: { conversations: ids.map(fromHex) } }, (m) => {
       if (m?.presences !== undefined) this.presences(m.presences);
+      if (!m?.error || !isRetry(m.error.code) || this.#watched !== key) return;
+      setTimeout(() => this.watchAgain(s), Math.max(backoff(1), m.error.retryAfterMs));
     });
+  }
+
+  /** Names anew what is watched; what the server knows of it is over. */
+  watchAgain(s: Session): void {
+    if (this.#core.session !== s) return;
+    this.#watched = "";
+    if (s.synced) this.sendWatch(s);
   }
 
   presences(w: wire.Presences): Presence[] {

@@ -34,8 +34,8 @@ export class Marks {
   /** Says that the user has seen everything up to a sequence. */
   async read(v: Conv, seq: number): Promise<void> {
     const { r } = v;
-    seq = Math.min(seq, r.last);
-    if (seq <= r.read) return;
+    seq = Math.min(Math.floor(seq), r.last);
+    if (!(seq > r.read)) return;
     r.read = seq;
     r.markedUnread = false;
     const behind = ranges.within(r.held, seq + 1, r.counted);

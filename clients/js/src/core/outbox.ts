@@ -1,7 +1,7 @@
 import { ParleyError } from "../errors.js";
 import type { DraftRecord, LaneRecord, MessageRecord } from "../store.js";
 import { isRetry, NUMBER_REUSED, RESEND_UNKNOWN, RETRY_IN_ORDER } from "../views.js";
-import { fromHex, sameBytes } from "../wire/bytes.js";
+import { fromHex, sameBytes, utf8 } from "../wire/bytes.js";
 import type { Init } from "../wire/codec.js";
 import * as wire from "../wire/schema.js";
 import { backoff, now } from "./clock.js";
@@ -68,6 +68,8 @@ export interface Entry {
   refused?: wire.Error;
   /** Hears that it was taken back. */
   takenBack?: () => void;
+  /** The failed draft whose place it takes, as long as it may be taken back. */
+  instead?: Entry;
 }
 
 const draftsMax = 10_000;
@@ -175,7 +177,9 @@ export class Outbox {
     const old = this.#failed(oldId);
     this.#fits(sizeOf(old.r));
     this.#drop(old);
-    return this.enter(id, old.r.conversation, old.r.kind, old.r.text, old.r.data);
+    const d = this.enter(id, old.r.conversation, old.r.kind, old.r.text, old.r.data);
+    d.instead = old;
+    return d;
   }
 
   #fits(size: number): void {
@@ -213,11 +217,20 @@ export class Outbox {
         l.drafts.pop();
         l.r.next--;
         this.#drop(d);
+        if (d.instead) this.#putBack(d.instead);
         back.push(d);
         d.takenBack?.();
       }
     }
     return back;
+  }
+
+  /** Puts back a failed draft that was dropped, of which the store does not know yet. */
+  #putBack(d: Entry): void {
+    this.drafts.set(d.r.id, d);
+    this.#waiting++;
+    this.#waitingBytes += sizeOf(d.r);
+    this.#core.change().keep(d);
   }
 
   #enqueue(l: Lane): void {
@@ -562,10 +575,8 @@ function newLane(r: LaneRecord): Lane {
   return { r, drafts: [], sent: 0, inFlight: 0, plan: Plan.none, freed: 0, until: 0, attempts: 0, queued: false };
 }
 
-const utf8 = new TextEncoder();
-
 function sizeOf(d: { text?: string | undefined; data?: Uint8Array | undefined }): number {
-  return d.text === undefined ? d.data?.length ?? 0 : utf8.encode(d.text).length;
+  return d.text === undefined ? d.data?.length ?? 0 : utf8(d.text).length;
 }
 
 function sendOf(d: DraftRecord): Init<wire.Request> {

@@ -40,6 +40,12 @@ export class Pending {
     if (d.stored) this.changes.dropped.push(d.r.id);
   }
 
+  /** Takes back a `drop` of a draft that is stored. */
+  keep(d: Entry): void {
+    this.dropped.splice(this.dropped.indexOf(d), 1);
+    this.changes.dropped.splice(this.changes.dropped.indexOf(d.r.id), 1);
+  }
+
   /** Takes the messages of a range away, also those that were not stored yet. */
   cut(conversation: string, from: number, to: number): void {
     this.changes.cut.push({ conversation, from, to });

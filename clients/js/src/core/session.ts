@@ -1,4 +1,4 @@
-import { ParleyError } from "../errors.js";
+import { ParleyError, reasonOf } from "../errors.js";
 import { TOO_LARGE } from "../views.js";
 import { decodeServer, encodeRequest, join, type Init, type Subprotocol } from "../wire/codec.js";
 import * as wire from "../wire/schema.js";
@@ -99,7 +99,7 @@ export class Session {
   static async open(o: SessionOptions, signal: AbortSignal): Promise<Session> {
     const s = new Session(o);
     const abort = () => s.close();
-    const timer = setTimeout(() => s.#fail("the server does not answer"), openWait);
+    const timer = setTimeout(() => s.#fail("the server is silent"), openWait);
     signal.addEventListener("abort", abort);
     try {
       const first = new Promise<void>((resolve) => {
@@ -146,10 +146,10 @@ export class Session {
   #parse(payload: Payload): wire.ServerMessage[] {
     this.#heard = now();
     try {
-      if ((typeof payload === "string") !== (this.#o.subprotocol === "json")) throw new Error("of the other subprotocol");
+      if ((typeof payload === "string") !== (this.#o.subprotocol === "json")) throw new Error("the other subprotocol");
       return decodeServer(payload);
     } catch (e) {
-      this.#fail("not understood: " + String((e as Error).message), 4200);
+      this.#fail("not understood: " + reasonOf(e), 4200);
       return [];
     }
   }
@@ -158,7 +158,7 @@ export class Session {
     this.#heard = now();
     this.#inboxBytes += typeof payload === "string" ? 2 * payload.length : payload.byteLength;
     this.#inbox.push(payload);
-    if (this.#inboxBytes > inboxMax) this.#fail("more came than could be taken");
+    if (this.#inboxBytes > inboxMax) this.#fail("too much came");
     else if (!this.#draining) void this.#drain([]);
   }
 
@@ -171,16 +171,16 @@ export class Session {
       try {
         if (messages.length > 0) await this.#o.handle(this, messages.splice(0));
       } catch (e) {
-        this.#fail("what came could not be taken: " + String((e as Error)?.message ?? e)); // and the next session begins with a sync
+        this.#fail("not taken: " + reasonOf(e)); // and the next session begins with a sync
       }
     } while (this.#inbox.length > 0 && !this.#over);
     this.#draining = false;
   }
 
   /** Sends a request. `answer` is called once: with the answer, or with nothing when
-   * the session ended before. */
+   * the session ended before, or is about to. */
   ask(request: Init<wire.Request>, answer: Answer): void {
-    if (this.#over) {
+    if (!this.open) {
       answer(undefined);
       return;
     }
@@ -310,11 +310,9 @@ export class Session {
 export function networkError(e: unknown): ParleyError {
   if (e instanceof ParleyError) return e;
   if (e instanceof CloseError) {
-    if (e.code === 4302) return new ParleyError("revoked", "this device was shut out by its user");
-    if (e.code === 4202) return new ParleyError("replaced", "a newer client goes on with this outbox");
-    if (e.code >= 4200 && e.code < 4300) return new ParleyError("protocol", e.message);
-    if (e.code >= 4300 && e.code < 4400) return new ParleyError("bad_token", e.message);
-    return new ParleyError("network", e.message);
+    const { code, message } = e;
+    const kind = Math.floor(code / 100);
+    return new ParleyError(code === 4302 ? "revoked" : code === 4202 ? "replaced" : kind === 42 ? "protocol" : kind === 43 ? "bad_token" : "network", message);
   }
-  return new ParleyError("network", String((e as Error)?.message ?? e), { cause: e });
+  return new ParleyError("network", reasonOf(e), { cause: e });
 }

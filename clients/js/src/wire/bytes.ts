@@ -1,5 +1,12 @@
 // Bytes as text.
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The bytes of a text in UTF-8, and the text that they stand for. */
+export const utf8 = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text);
+export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes);
+
 const hexDigits = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, "0"));
 
 /** The bytes in hexadecimal digits. */

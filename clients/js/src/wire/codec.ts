@@ -3,7 +3,7 @@
 // What is read is strict where it matters and lenient where the protocol says so:
 // fields that are not known are read over, what is cut off is an error.
 
-import { fromBase64, toBase64 } from "./bytes.js";
+import { fromBase64, textOf, toBase64, utf8 } from "./bytes.js";
 import { enums, messages, roots, type Request, type Roots, type ServerMessage } from "./schema.js";
 
 type Name = keyof Roots;
@@ -94,9 +94,6 @@ function present(f: Field, m: Loose): readonly unknown[] {
 // Protobuf
 // ---------------------------------------------------------------------------
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
 /** Bytes to be written one behind the other. */
 type Chunks = readonly ArrayLike<number>[];
 
@@ -116,7 +113,7 @@ function write(place: number, m: Loose): Chunks {
   for (const f of shapeOf(place).fields) {
     for (const v of present(f, m)) {
       out.push(varint(f.number * 8 + wireType(f)));
-      if (f.type === "s") out.push(...sized([encoder.encode(v as string)]));
+      if (f.type === "s") out.push(...sized([utf8(v as string)]));
       else if (f.type === "y") out.push(...sized([v as Uint8Array]));
       else if (f.type === "m") out.push(...sized(write(f.of, v as Loose)));
       else if (f.type === "f") out.push(new Uint8Array(new BigUint64Array([v as bigint]).buffer)); // little-endian, as every browser's machine
@@ -189,7 +186,7 @@ class Reader {
 
   #value(f: Field): unknown {
     switch (f.type) {
-      case "s": return decoder.decode(this.take(this.varint()));
+      case "s": return textOf(this.take(this.varint()));
       case "y": return this.take(this.varint()).slice();
       case "f": {
         const b = this.take(8);
@@ -284,7 +281,7 @@ export type Subprotocol = "proto" | "json";
 
 /** One message, as `join` wants it. */
 export function encode<N extends Name>(subprotocol: Subprotocol, name: N, m: Init<Roots[N]>): Uint8Array<ArrayBuffer> {
-  if (subprotocol === "json") return encoder.encode(JSON.stringify(toJSON(roots[name], m as Loose)) + "\n");
+  if (subprotocol === "json") return utf8(JSON.stringify(toJSON(roots[name], m as Loose)) + "\n");
   return concat(sized(write(roots[name], m as Loose)));
 }
 
@@ -296,7 +293,7 @@ export function encodeRequest(subprotocol: Subprotocol, request: Init<Request>):
 /** Puts what `encode` made into one WebSocket message. */
 export function join(subprotocol: Subprotocol, parts: readonly Uint8Array[]): string | Uint8Array<ArrayBuffer> {
   const all = concat(parts);
-  return subprotocol === "json" ? decoder.decode(all) : all;
+  return subprotocol === "json" ? textOf(all) : all;
 }
 
 /** All messages of a name in one WebSocket message. It throws a DecodeError, or what JSON.parse does. */
