@@ -1,13 +1,13 @@
 import type { AnyEvent, Audience, Body, ClientApi, Connection, Conversation, ConversationId, Device, DeviceId, Draft, EventName, Events, Held, HistoryQuery, Member, Options, Page, Presence, Profile, Range, Role, UserId } from "./api.js";
-import type { CoreOptions, Patch } from "./core/core.js";
+import { stoppedPatch, type CoreOptions, type Patch } from "./core/core.js";
 import { Emitter } from "./emitter.js";
-import { closedError, erasedError, ParleyError } from "./errors.js";
+import { closedError, erasedError, ParleyError, tokenError } from "./errors.js";
 import { IndexedDBStore } from "./indexeddb-store.js";
 import { MemoryStore } from "./memory-store.js";
 import { Mirror } from "./mirror.js";
 import { Alone, Tabs, type Link } from "./tabs.js";
 import { kindNumber } from "./views.js";
-import { fromBase64, randomHex } from "./wire/bytes.js";
+import { fromBase64, randomHex, textOf, utf8 } from "./wire/bytes.js";
 import * as wire from "./wire/schema.js";
 
 const messagesMax = 100_000;
@@ -20,7 +20,7 @@ export class Client implements ClientApi {
   readonly #mirror = new Mirror();
   readonly #emitter = new Emitter();
   #link!: Link;
-  #unlisten: () => void = () => {};
+  readonly #listening = new AbortController();
 
   private constructor() {}
 
@@ -40,7 +40,7 @@ export class Client implements ClientApi {
     };
     if (options.store === undefined && canShare()) {
       const name = `parley ${new URL(core.url).host} ${user}`;
-      c.#link = await Tabs.open(core, name, user, () => new IndexedDBStore(name), told);
+      c.#link = await Tabs.open({ core, name, user, makeStore: () => new IndexedDBStore(name), told });
     } else {
       c.#link = await Alone.open(core, options.store ?? new MemoryStore(), user, told);
     }
@@ -53,12 +53,9 @@ export class Client implements ClientApi {
     if (!globalThis.document) return;
     const nudge = () => this.reconnect();
     const shown = () => document.visibilityState === "visible" && nudge();
-    addEventListener("online", nudge);
-    document.addEventListener("visibilitychange", shown);
-    this.#unlisten = () => {
-      removeEventListener("online", nudge);
-      document.removeEventListener("visibilitychange", shown);
-    };
+    const { signal } = this.#listening;
+    addEventListener("online", nudge, { signal });
+    document.addEventListener("visibilitychange", shown, { signal });
   }
 
   get user(): UserId {
@@ -94,7 +91,7 @@ export class Client implements ClientApi {
   }
 
   previews(ids: readonly ConversationId[]): void {
-    this.#link.call("previews", ids).catch(() => {});
+    this.#link.call("previews", [...ids]).catch(() => {});
   }
 
   async send(id: ConversationId, body: Body): Promise<Draft> {
@@ -121,7 +118,7 @@ export class Client implements ClientApi {
   }
 
   async history(id: ConversationId, query: HistoryQuery = {}): Promise<Page> {
-    return this.#link.call("history", id, query);
+    return this.#link.call("history", id, { ...query });
   }
 
   async markRead(id: ConversationId, seq = Infinity): Promise<void> {
@@ -228,21 +225,19 @@ export class Client implements ClientApi {
   }
 
   async close(): Promise<void> {
-    this.#unlisten();
+    this.#listening.abort();
     await this.#link.close();
     this.#closed(closedError());
   }
 
   async erase(): Promise<void> {
-    this.#unlisten();
+    this.#listening.abort();
     await this.#link.erase();
     this.#closed(erasedError());
   }
 
   #closed(e: ParleyError): void {
-    if (this.#mirror.connection.status !== "stopped") {
-      this.#emitter.emit(this.#mirror.apply({ connection: { status: "stopped", error: e.toFailure() } }));
-    }
+    if (this.connection.status !== "stopped") this.#emitter.emit(this.#mirror.apply({ connection: stoppedPatch(e).connection! }));
     this.#emitter.end();
   }
 }
@@ -255,7 +250,7 @@ function canShare(): boolean {
 function coreOptions(o: Options, token: Options["token"]): CoreOptions {
   const url = o.url ?? pageURL();
   const webSocket = o.webSocket ?? (globalThis as { WebSocket?: Options["webSocket"] }).WebSocket;
-  if (webSocket === undefined) throw new ParleyError("bad_request", "there is no WebSocket here: give one as an option");
+  if (webSocket === undefined) throw new ParleyError("bad_request", "the option webSocket is not set");
   return {
     url, token, webSocket, subprotocol: o.subprotocol ?? "proto",
     device: { name: atMost(o.device?.name ?? deviceName(), 64), platform: atMost(o.device?.platform ?? (globalThis.document ? "web" : "node"), 32) },
@@ -272,7 +267,7 @@ async function firstToken(token: Options["token"]): Promise<string> {
   try {
     return String(await token());
   } catch (e) {
-    throw new ParleyError("token", "no token: " + String((e as Error)?.message ?? e), { cause: e });
+    throw tokenError(e);
   }
 }
 
@@ -291,7 +286,7 @@ function reuse(first: string, token: Options["token"]): Options["token"] {
 function userOf(token: string): UserId {
   try {
     const bytes = fromBase64(token.split(".")[1]!);
-    return String((JSON.parse(new TextDecoder().decode(bytes)) as { sub?: unknown }).sub ?? "");
+    return String((JSON.parse(textOf(bytes)) as { sub?: unknown }).sub ?? "");
   } catch {
     return "";
   }
@@ -308,7 +303,7 @@ function deviceName(): string {
 function atMost(text: string, bytes: number): string {
   let out = "";
   for (const c of wellFormed(text)) {
-    if (new TextEncoder().encode(out + c).length > bytes) break;
+    if (utf8(out + c).length > bytes) break;
     out += c;
   }
   return out;
@@ -316,11 +311,11 @@ function atMost(text: string, bytes: number): string {
 
 /** Text that has a form in UTF-8: half a character becomes the sign for that. */
 function wellFormed(text: string): string {
-  return /[\ud800-\udfff]/.test(text) ? new TextDecoder().decode(new TextEncoder().encode(text)) : text;
+  return /[\ud800-\udfff]/.test(text) ? textOf(utf8(text)) : text;
 }
 
 function check(id: ConversationId): void {
-  if (!/^[0-9a-f]{32}$/.test(id)) throw new ParleyError("unknown", `${id} names no conversation`);
+  if (!/^[0-9a-f]{32}$/.test(id)) throw new ParleyError("unknown", `conversation ${id}`);
 }
 
 function idOf(draft: Draft | string): string {

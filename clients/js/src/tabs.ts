@@ -1,8 +1,8 @@
 import type { AnyEvent, Failure } from "./api.js";
 import { once, type CallName, type Calls } from "./core/calls.js";
 import { now } from "./core/clock.js";
-import { Core, type CoreOptions, type Patch } from "./core/core.js";
-import { closedError, erasedError, ParleyError, StoreError } from "./errors.js";
+import { Core, stoppedPatch, type CoreOptions, type Patch } from "./core/core.js";
+import { closedError, erasedError, ParleyError, reasonOf, StoreError } from "./errors.js";
 import { MemoryStore } from "./memory-store.js";
 import type { Store } from "./store.js";
 import { randomHex } from "./wire/bytes.js";
@@ -19,7 +19,8 @@ const takeAfter = 8_000;
 /** How many calls of a tab may wait for the leader. */
 const callsMax = 1_000;
 
-type Post = { readonly from: string; readonly to?: string } & (
+type Post = Said & { readonly from: string };
+type Said = { readonly to?: string } & (
   | { readonly kind: "hello" | "lead" | "bye" | "ping" | "pong" | "erased" }
   | { readonly kind: "snapshot" | "patch"; readonly patch: Patch; readonly durable?: boolean }
   | { readonly kind: "call"; readonly id: number; readonly name: CallName; readonly args: unknown[] }
@@ -97,6 +98,15 @@ function perform(core: Core, name: CallName, args: unknown[]): unknown {
   return (core.calls[name] as (...args: unknown[]) => unknown)(...args);
 }
 
+/** What is shared, and whom this tab tells of it. */
+interface Shared {
+  readonly core: CoreOptions;
+  readonly name: string;
+  readonly user: string;
+  readonly makeStore: () => Store;
+  readonly told: Told;
+}
+
 /** A device that the tabs of a browser share. */
 export class Tabs implements Link {
   durable = true;
@@ -109,6 +119,8 @@ export class Tabs implements Link {
   #watched: readonly string[] = [];
   #heard = now();
   #opened = false;
+  /** The tab that leads, where it is another and was heard of. */
+  #leader = "";
   /** Has the lock; the core is there, or being loaded. */
   #leads = false;
   #closed = false;
@@ -122,24 +134,11 @@ export class Tabs implements Link {
   #ready!: () => void;
   #unready!: (e: unknown) => void;
 
-  readonly #o: CoreOptions;
-  readonly #name: string;
-  readonly #user: string;
-  readonly #makeStore: () => Store;
-  readonly #told: Told;
+  readonly #o: Shared;
 
-  private constructor(
-    o: CoreOptions,
-    name: string,
-    user: string,
-    makeStore: () => Store,
-    told: Told,
-  ) {
+  private constructor(o: Shared) {
     this.#o = o;
-    this.#name = name;
-    this.#user = user;
-    this.#makeStore = makeStore;
-    this.#told = told;
+    const { name } = o;
     this.#channel = new BroadcastChannel(name);
     this.#channel.onmessage = (e: MessageEvent<Post>) => this.#received(e.data);
     this.#watchdog = setInterval(() => this.#watchLeader(), 1_000);
@@ -153,8 +152,8 @@ export class Tabs implements Link {
     });
   }
 
-  static async open(o: CoreOptions, name: string, user: string, makeStore: () => Store, told: Told): Promise<Tabs> {
-    const tabs = new Tabs(o, name, user, makeStore, told);
+  static async open(o: Shared): Promise<Tabs> {
+    const tabs = new Tabs(o);
     const opened = new Promise<void>((resolve, reject) => {
       tabs.#ready = resolve;
       tabs.#unready = reject;
@@ -170,7 +169,7 @@ export class Tabs implements Link {
   }
 
   #tabLock(tab: string): string {
-    return `${this.#name} tab ${tab}`;
+    return `${this.#o.name} tab ${tab}`;
   }
 
   // Leading
@@ -179,10 +178,10 @@ export class Tabs implements Link {
   #stand(steal: boolean): void {
     this.#queue.abort();
     const queue = (this.#queue = new AbortController());
-    const held = () => this.#lead();
+    const held = () => this.#lead(queue.signal);
     const granted = steal
-      ? navigator.locks.request(this.#name, { steal: true }, held)
-      : navigator.locks.request(this.#name, { signal: queue.signal }, held);
+      ? navigator.locks.request(this.#o.name, { steal: true }, held)
+      : navigator.locks.request(this.#o.name, { signal: queue.signal }, held);
     granted.catch((e: unknown) => {
       // Somebody took the lock, or this tab does not want it any more.
       if (!this.#closed && !queue.signal.aborted) this.#stepDown(e);
@@ -190,59 +189,73 @@ export class Tabs implements Link {
   }
 
   /** Leads, until it is released. */
-  async #lead(): Promise<void> {
-    if (this.#closed) return;
+  async #lead(lost: AbortSignal): Promise<void> {
+    if (this.#failed) return;
     const released = new Promise<void>((resolve) => (this.#release = resolve));
     this.#leads = true;
+    let core: Core;
     try {
-      this.#core = await this.#load();
+      core = await this.#load();
     } catch (e) {
       this.#unready(e);
       await this.close();
       return;
     }
-    const core = this.#core;
+    if (lost.aborted) { // it was closed meanwhile, or another tab took the lock
+      core.giveUp(closedError());
+      await core.close();
+      return;
+    }
+    this.#core = core;
     this.#followers.clear();
     this.#open(core.snapshot());
-    this.#told.events({ type: "leader", leader: true });
+    this.#o.told.events({ type: "leader", leader: true });
     core.live.watch(this.#id, this.#watched);
     core.start();
-    this.#post({ kind: "lead", from: this.#id });
+    this.#post({ kind: "lead" });
     this.#again((w) => perform(core, w.name, w.args));
     await released;
   }
 
   /** Loads the device. A browser whose database does not work gets one in memory. */
   async #load(): Promise<Core> {
+    const { core, user, makeStore } = this.#o;
     const emit = (p: Patch) => this.#emit(p);
     try {
-      return await Core.load(this.#o, this.#makeStore(), this.#user, emit);
+      return await Core.load(core, makeStore(), user, emit);
     } catch (e) {
       if (!(e instanceof StoreError)) throw e;
       this.durable = false;
-      this.#told.events({ type: "trouble", error: e.toFailure() });
-      return Core.load(this.#o, new MemoryStore(), this.#user, emit);
+      this.#o.told.events({ type: "trouble", error: e.toFailure() });
+      return Core.load(core, new MemoryStore(), user, emit);
     }
   }
 
   /** Tells what has changed, here and in the other tabs. */
   #emit(p: Patch): void {
-    const stopped = p.events?.find((e) => e.type === "stopped");
-    if (stopped?.error.code === "replaced" && !this.#closed) {
-      // Another tab leads, or another client has this one's outbox; the lock tells.
-      setTimeout(() => this.#core?.stopped && this.#stop(p), 500);
-      return;
+    if (endOf(p)?.code === "replaced" && !this.#closed) {
+      // Another tab leads, or another client has this one's outbox; the lock tells. Where
+      // only the store was loaded by somebody, it is loaded again.
+      setTimeout(() => {
+        const why = this.#core?.stopped;
+        if (why instanceof StoreError) this.#stepDown(why);
+        else if (why) this.#tell(p);
+      }, 500);
+    } else {
+      this.#tell(p);
     }
-    this.#told.apply(p);
-    if (this.#followers.size > 0) this.#post({ kind: "patch", from: this.#id, patch: p });
-    if (stopped) void this.close(new ParleyError(stopped.error.code, stopped.error.message));
   }
 
-  #stop(p: Patch): void {
-    const error = p.connection?.error;
-    this.#told.apply(p);
-    this.#post({ kind: "patch", from: this.#id, patch: p });
-    void this.close(new ParleyError(error?.code ?? "closed", error?.message ?? ""));
+  #tell(p: Patch): void {
+    if (this.#followers.size > 0) this.#post({ kind: "patch", patch: p });
+    this.#hear(p);
+  }
+
+  /** Takes over what has changed, and ends with the device. */
+  #hear(p: Patch): void {
+    this.#o.told.apply(p);
+    const end = endOf(p);
+    if (end) void this.close(new ParleyError(end.code, end.message));
   }
 
   /** Goes on as a follower: another tab took the lock, while this one was frozen. */
@@ -250,25 +263,26 @@ export class Tabs implements Link {
     const core = this.#core;
     this.#core = undefined;
     this.#leads = false;
+    this.#leader = "";
     this.#release();
     if (core) {
       core.giveUp(new ParleyError("closed", "another tab leads", { cause: e }));
       void core.store.close();
-      this.#told.events({ type: "leader", leader: false });
+      this.#o.told.events({ type: "leader", leader: false });
     }
     this.#stand(false);
     this.#hello();
   }
 
   #hello(): void {
-    void this.#own.then(() => this.#post({ kind: "hello", from: this.#id }));
+    void this.#own.then(() => this.#post({ kind: "hello" }));
   }
 
   // Following
 
   /** The first news of the device, or the whole of it from another leader. */
   #open(p: Patch): void {
-    this.#told.replace(p);
+    this.#o.told.replace(p);
     this.#opened = true;
     this.#ready();
   }
@@ -279,7 +293,7 @@ export class Tabs implements Link {
     const all = [...this.#waiting];
     this.#waiting.clear();
     for (const [, w] of all) {
-      if (once.has(w.name)) w.reject(new ParleyError("interrupted", "the tab that led is gone"));
+      if (once.has(w.name)) w.reject(new ParleyError("interrupted", "another tab leads"));
       else Promise.resolve().then(() => make(w)).then(w.resolve, w.reject);
     }
   }
@@ -289,23 +303,27 @@ export class Tabs implements Link {
     const oldest = this.#opened ? Math.min(...[...this.#waiting.values()].map((w) => w.since)) : 0;
     const silent = now() - Math.max(this.#heard, oldest);
     if (oldest === Infinity || silent < askAfter) return;
-    if (silent < takeAfter) this.#post({ kind: "ping", from: this.#id });
+    if (silent < takeAfter) this.#post({ kind: "ping" });
     else this.#stand(true);
   }
 
   // The channel
 
-  #post(p: Post): void {
-    if (!this.#closed) this.#channel.postMessage(p);
+  #post(p: Said): void {
+    if (!this.#closed) this.#channel.postMessage({ ...p, from: this.#id });
   }
 
   #received(p: Post): void {
     if (p.to !== undefined && p.to !== this.#id || this.#closed) return;
-    if (p.kind === "ping" && this.#leads) this.#post({ kind: "pong", from: this.#id, to: p.from });
+    if (p.kind === "ping" && this.#leads) this.#post({ kind: "pong", to: p.from });
     if (p.kind === "erased") {
       const e = erasedError();
-      this.#told.apply({ connection: { status: "stopped", error: e.toFailure() }, events: [{ type: "stopped", error: e.toFailure() }] });
+      if (this.#core) this.#core.giveUp(e); // at once: what it wrote from now on would be there again
+      else this.#hear(stoppedPatch(e));
       void this.close(e);
+    } else if (this.#core && p.kind === "lead") {
+      this.#stepDown(undefined);
+      this.#followed(p);
     } else if (this.#core) {
       this.#lent(this.#core, p);
     } else {
@@ -320,13 +338,16 @@ export class Tabs implements Link {
         this.#followers.add(p.from);
         void navigator.locks.request(this.#tabLock(p.from), () => this.#left(p.from));
       }
-      this.#post({ kind: "snapshot", from: this.#id, to: p.from, patch: core.snapshot(), durable: this.durable });
+      this.#post({ kind: "snapshot", to: p.from, patch: core.snapshot(), durable: this.durable });
     } else if (p.kind === "bye") {
       this.#left(p.from);
     } else if (p.kind === "call") {
       Promise.resolve().then(() => perform(core, p.name, p.args)).then(
-        (value) => this.#post({ kind: "answer", from: this.#id, to: p.from, id: p.id, value }),
-        (e: unknown) => this.#post({ kind: "answer", from: this.#id, to: p.from, id: p.id, error: posted(e) }),
+        (value) => this.#post({ kind: "answer", to: p.from, id: p.id, value }),
+        (e: unknown) => {
+          // Who goes leaves the call to the next that leads.
+          if (!core.stopped) this.#post({ kind: "answer", to: p.from, id: p.id, error: posted(e) });
+        },
       );
     }
   }
@@ -339,25 +360,22 @@ export class Tabs implements Link {
 
   /** What a follower hears of its leader. */
   #followed(p: Post): void {
+    const led = this.#leader === p.from;
+    if (p.kind === "pong" || p.kind === "lead" || led) this.#heard = now();
     if (p.kind === "lead") {
-      this.#heard = now();
+      this.#leader = p.from;
       this.#hello();
-    } else if (p.kind === "snapshot") {
-      this.#heard = now();
+    } else if (p.kind === "snapshot" && (led || !this.#leader)) {
+      this.#leader = p.from;
       this.durable = p.durable !== false;
       this.#open(p.patch);
       if (this.#watched.length > 0) this.watch(this.#watched);
       this.#again((w) => this.#remote(w.name, w.args));
+    } else if (!led || !this.#opened) {
+      // Of one that led before, and does not know yet; or not for those that follow.
     } else if (p.kind === "patch") {
-      this.#heard = now();
-      if (!this.#opened) return;
-      this.#told.apply(p.patch);
-      const stopped = p.patch.events?.find((e) => e.type === "stopped");
-      if (stopped) void this.close(new ParleyError(stopped.error.code, stopped.error.message));
-    } else if (p.kind === "pong") {
-      this.#heard = now();
+      this.#hear(p.patch);
     } else if (p.kind === "answer") {
-      this.#heard = now();
       const w = this.#waiting.get(p.id);
       this.#waiting.delete(p.id);
       if (p.error !== undefined) w?.reject(thrown(p.error));
@@ -375,17 +393,18 @@ export class Tabs implements Link {
       return (await perform(core, name, args)) as Awaited<ReturnType<Calls[N]>>;
     } catch (e) {
       // The lock was taken meanwhile: the new leader is asked.
-      if (!core.stopped || this.#closed || this.#core === core || once.has(name)) throw e;
+      if (!core.stopped || this.#closed || this.#core === core) throw e;
+      if (once.has(name)) throw new ParleyError("interrupted", "another tab leads", { cause: e });
       return (await this.#remote(name, args)) as Awaited<ReturnType<Calls[N]>>;
     }
   }
 
   #remote(name: CallName, args: unknown[]): Promise<unknown> {
-    if (this.#waiting.size >= callsMax) return Promise.reject(new ParleyError("overloaded", "too many calls wait for the tab that leads"));
+    if (this.#waiting.size >= callsMax) return Promise.reject(new ParleyError("overloaded", "too many calls wait"));
     return new Promise((resolve, reject) => {
       const id = ++this.#lastCall;
+      this.#post({ kind: "call", id, name, args }); // which throws at what can not be posted
       this.#waiting.set(id, { name, args, since: now(), resolve, reject });
-      this.#post({ kind: "call", from: this.#id, id, name, args });
     });
   }
 
@@ -400,7 +419,7 @@ export class Tabs implements Link {
     this.#failed = why;
     this.#queue.abort();
     clearInterval(this.#watchdog);
-    this.#post({ kind: "bye", from: this.#id });
+    this.#post({ kind: "bye" });
     await this.#core?.close();
     this.#closed = true;
     this.#core = undefined;
@@ -414,16 +433,21 @@ export class Tabs implements Link {
   /** Closes in all tabs, and deletes what the device holds. */
   async erase(): Promise<void> {
     const e = erasedError();
-    const store = this.#core?.store ?? this.#makeStore();
-    this.#post({ kind: "erased", from: this.#id });
+    const store = this.#core?.store ?? this.#o.makeStore();
+    this.#post({ kind: "erased" });
     this.#core?.giveUp(e);
     await this.close(e);
     await store.erase();
   }
 }
 
+/** Why a device came to its end, if a patch tells of it. */
+function endOf(p: Patch): Failure | undefined {
+  return p.events?.find((e) => e.type === "stopped")?.error;
+}
+
 function posted(e: unknown): Posted {
-  if (!(e instanceof ParleyError)) return { code: "protocol", message: String((e as Error)?.message ?? e), retryAfter: 0, store: false };
+  if (!(e instanceof ParleyError)) return { code: "protocol", message: reasonOf(e), retryAfter: 0, store: false };
   return { code: e.code, message: e.message, retryAfter: e.retryAfter, store: e instanceof StoreError };
 }
 

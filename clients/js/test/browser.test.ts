@@ -232,6 +232,48 @@ test("a tab that is frozen loses the lead, and does no harm when it wakes", inTa
   void s;
 }));
 
+test("a call that the tab that leads can not answer any more is answered by the next", inTabs(2, async (fake, a, b) => {
+  await open(a, fake);
+  const s = await welcome(fake);
+  await open(b, fake);
+  const devices = b.evaluate(async () => (await (window as unknown as Window).c.devices()).length);
+  assert.ok((await s.request()).devices);
+  await a.evaluate(() => (window as unknown as Window).c.close());
+  const s2 = await welcome(fake);
+  s2.reply(await s2.request(), { devices: { devices: [{ name: "one" }] } });
+  assert.equal(await devices, 1);
+}));
+
+test("what a tab says that does not lead changes nothing, and a value of a framework can be asked with", inTabs(2, async (fake, a, b) => {
+  await open(a, fake);
+  const s = await welcome(fake);
+  await open(b, fake);
+  await eventually("online", () => status(b), "online");
+  const got = await b.evaluate(async ([name, id]) => {
+    const w = window as unknown as Window;
+    const channel = new BroadcastChannel(name!);
+    channel.postMessage({ kind: "patch", from: "one that woke up", patch: { connection: { status: "offline" } } });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    channel.close();
+    w.c.previews(new Proxy([id!], {}));
+    return [w.c.connection.status, (await w.c.history(id!, new Proxy({ limit: 5 }, {}))).items.length];
+  }, [`parley ${new URL(fake.url).host} ann`, room()]);
+  assert.deepEqual(got, ["online", 0]);
+  void s;
+}));
+
+test("a store that somebody else loaded is loaded again", inTabs(1, async (fake, page) => {
+  await open(page, fake);
+  const s = await welcome(fake);
+  await send(page, "one");
+  await s.sends(1);
+  await page.evaluate((name) => new (window as unknown as Window).parley.IndexedDBStore(name).load(), `parley ${new URL(fake.url).host} ann`);
+  s.say({ message: message(1) });
+  const s2 = await welcome(fake);
+  assert.deepEqual(textsOf(await s2.sends(1)), ["1 one"]);
+  assert.equal(await count(page, "stopped"), 0);
+}));
+
 test("storage that was cleared: a new device and a new stream", inTabs(1, async (fake, page) => {
   await open(page, fake);
   const s = await welcome(fake);
@@ -301,6 +343,8 @@ test("erase closes every tab's client, and leaves nothing", inTabs(2, async (fak
   await s.sends(1);
   await b.evaluate(() => (window as unknown as Window).c.erase());
   await eventually("stopped", () => count(a, "stopped"), 1);
+  s.say({ message: message(1) });
+  await sleep(200); // what the tab that led heard since is not kept either
   const there = await a.evaluate(async () => (await indexedDB.databases()).map((d) => d.name!));
   assert.ok(!there.includes(`parley ${new URL(fake.url).host} ann`), String(there));
   await open(a, fake);
