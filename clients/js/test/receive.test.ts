@@ -304,6 +304,14 @@ test("what an app does not know of is shown in a neutral way", withFake(async (f
   assert.ok(e.items[0]?.type === "message" && e.items[0].kind === "unknown" && e.items[0].data!.length === 1);
 }));
 
+test("sequences that no number can count do not make the client count for ever", withFake(async (fake) => {
+  const far = 2 ** 60;
+  const { c, s } = await fake.online([state({ last: far, version: 2 })]);
+  const r = await s.request();
+  s.reply(r, { page: { conversation: fromHex(room()), last: far, version: 3, from: far, to: far, items: [{ message: message(far, { at: 1, number: 1 }) }] } });
+  assert.equal(told([await next(c, "messages")])[0], far);
+}));
+
 /** A device that holds messages 1..n, of which 2 is its own. */
 async function restorable(c: Client, s: FakeConnection, n: number): Promise<void> {
   s.say({ message: message(1) });

@@ -170,7 +170,7 @@ export class Core {
     const p = this.#pending;
     this.#pending = new Pending(p.generation + 1);
     const changes = this.#fill(p);
-    const ready = [...p.conversations].filter((v) => this.#isHere(v)).map((v) => ({ v, tail: v.r.tail, prefix: v.prefix() }));
+    const ready = [...p.conversations].filter((v) => this.#isHere(v)).map((v) => ({ v, r: v.r, tail: v.r.tail, prefix: v.prefix() }));
     try {
       if (changes !== undefined) await this.store.apply(changes);
     } catch (e) {
@@ -183,8 +183,8 @@ export class Core {
       d.stored = true;
       delete d.instead;
     }
-    for (const { v, tail, prefix } of ready) {
-      if (!this.#isHere(v) || !v.stated) continue;
+    for (const { v, r, tail, prefix } of ready) {
+      if (!this.#isHere(v) || v.r !== r || !v.stated) continue; // gone, or of the store before a restore
       v.tellable = Math.max(v.tellable, tail);
       v.durable = prefix;
     }
@@ -502,8 +502,8 @@ export class Core {
 /** The messages of a range, if all of them are in memory. */
 function recent(v: Conv, [from, to]: readonly [number, number]): MessageRecord[] | undefined {
   const messages: MessageRecord[] = [];
-  for (let seq = from; seq <= to; seq++) {
-    const m = v.untold.get(seq);
+  for (let i = 0; i <= to - from; i++) { // past 2^53 a sequence has no next
+    const m = v.untold.get(from + i);
     if (!m) return undefined;
     messages.push(m);
   }

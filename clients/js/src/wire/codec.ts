@@ -158,7 +158,7 @@ class Reader {
       n += (b & 0x7f) * scale;
       if (b < 0x80) return n < 2 ** 63 ? n : n - 2 ** 64;
     }
-    throw new DecodeError("a number without an end");
+    throw new DecodeError("a number");
   }
 
   take(n: number): Uint8Array {
@@ -214,7 +214,7 @@ class Reader {
     else if (type === 1) this.take(8);
     else if (type === 2) this.take(this.varint());
     else if (type === 5) this.take(4);
-    else throw new DecodeError("an unknown wire type");
+    else throw new DecodeError("a wire type");
   }
 }
 
