@@ -37,8 +37,10 @@ export function Composer({ live, id, sent }: { live: Live; id: ConversationId; s
     const body = text.trim();
     if (!body) return;
     if (over) return setError(`This message is too long: ${(size - max).toLocaleString()} bytes more than the server takes.`);
-    write("");
-    live.client.send(id, body).catch((e: Failure) => {
+    setText("");
+    setError("");
+    live.client.typing(id, false);
+    live.leave(id, body).catch((e: Failure) => {
       setError(explain(e));
       if (field.current?.value === "") write(text);
     });

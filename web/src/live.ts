@@ -17,6 +17,13 @@ export interface News {
   readonly text: string;
 }
 
+/** Begun is what the user writes in a conversation, and what has left the field and is
+ * not safe yet. */
+interface Begun {
+  text: string;
+  readonly leaving: string[];
+}
+
 /**
  * Live is the client as components see it: what to show now, and who must draw
  * again when that changes. Topics are "connection", "list", "people", "presence",
@@ -27,6 +34,7 @@ export class Live {
   readonly news: News[] = [];
   private readonly people = new Map<UserId, Person>();
   private readonly presences = new Map<UserId, Presence>();
+  private readonly writing = new Map<ConversationId, Begun>();
   private readonly typists = new Map<ConversationId, Set<UserId>>();
   private readonly listeners = new Map<string, Set<() => void>>();
   private readonly stale = new Set<string>();
@@ -156,11 +164,38 @@ export class Live {
 
   /** begun is the text that the user began in a conversation and has not sent. */
   begun(id: ConversationId): string {
-    return kept.get(this.begunKey(id)) ?? "";
+    return this.writing.get(id)?.text ?? kept.get(this.begunKey(id)) ?? "";
   }
 
   begin(id: ConversationId, text: string): void {
-    if (text) kept.set(this.begunKey(id), text);
+    this.begunOf(id).text = text;
+    this.keepBegun(id);
+  }
+
+  /** leave sends a text. Until it is safe in the outbox it is kept as one that was
+   * begun, in case the page goes before that. */
+  async leave(id: ConversationId, text: string): Promise<void> {
+    const { leaving } = this.begunOf(id);
+    leaving.push(text);
+    this.begin(id, "");
+    try {
+      await this.client.send(id, text);
+    } finally {
+      leaving.splice(leaving.indexOf(text), 1);
+      this.keepBegun(id);
+    }
+  }
+
+  private begunOf(id: ConversationId): Begun {
+    let w = this.writing.get(id);
+    if (!w) this.writing.set(id, w = { text: "", leaving: [] });
+    return w;
+  }
+
+  private keepBegun(id: ConversationId): void {
+    const { text, leaving } = this.begunOf(id);
+    const all = [...leaving, text].filter(Boolean).join("\n");
+    if (all) kept.set(this.begunKey(id), all);
     else kept.remove(this.begunKey(id));
   }
 
