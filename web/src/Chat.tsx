@@ -45,8 +45,15 @@ export function Chat({ id, back, details, setDetails }: Props) {
 
   const seen = useCallback((seq: number) => {
     const c = live.client.conversation(id);
-    if (c && !document.hidden && (seq > c.read || (c.markedUnread && seq >= c.last))) void live.client.markRead(id, seq).catch(() => undefined);
+    if (c && !document.hidden && seq > c.read) void live.client.markRead(id, seq).catch(() => undefined);
   }, [live, id]);
+
+  // To open it takes the mark away that it is unread; one made while it is open stays.
+  const marked = useRef(conversation.markedUnread);
+  useEffect(() => {
+    if (!marked.current || !online) return;
+    live.client.markUnread(id, false).then(() => { marked.current = false; }, () => undefined);
+  }, [live, id, online]);
 
   const sent = useCallback(() => {
     setUnread(undefined);
@@ -59,7 +66,7 @@ export function Chat({ id, back, details, setDetails }: Props) {
       <div class="scroll">
         {timeline && (
           <MessageList
-            ref={list} live={live} conversation={conversation} timeline={timeline} items={timeline.items}
+            self={list} live={live} conversation={conversation} timeline={timeline} items={timeline.items}
             drafts={timeline.after ? none : live.client.drafts(id)} unread={unread} seen={seen}
           />
         )}

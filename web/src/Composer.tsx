@@ -42,7 +42,10 @@ export function Composer({ live, id, sent }: { live: Live; id: ConversationId; s
     live.client.typing(id, false);
     live.leave(id, body).catch((e: Failure) => {
       setError(explain(e));
-      if (field.current?.value === "") write(text);
+      const since = live.begun(id);
+      const all = since ? `${text}\n${since}` : text;
+      live.begin(id, all);
+      setText(all);
     });
     sent();
     field.current?.focus();
@@ -57,7 +60,7 @@ export function Composer({ live, id, sent }: { live: Live; id: ConversationId; s
         onInput={(e) => write(e.currentTarget.value)}
         onBlur={() => live.client.typing(id, false)}
         onKeyDown={(e) => {
-          if (e.key === "Enter" && !e.shiftKey && !e.isComposing && !touch()) { e.preventDefault(); send(); }
+          if (e.key === "Enter" && !e.shiftKey && !e.isComposing && e.keyCode !== 229 && !touch()) { e.preventDefault(); send(); }
         }}
       />
       <button class="send" aria-label="Send" disabled={!text.trim()}><Icon name="send" /></button>

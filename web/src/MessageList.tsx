@@ -12,6 +12,7 @@ import type { Timeline } from "./timeline.ts";
 import { TypingLine } from "./TypingLine.tsx";
 
 interface Props {
+  self: { current: MessageList | null }; // is set to this list: a ref is not, of a component
   live: Live;
   conversation: Conversation;
   timeline: Timeline;
@@ -49,6 +50,7 @@ export class MessageList extends Component<Props, State> {
   private rows: Row[] = [];
 
   override componentDidMount(): void {
+    this.props.self.current = this;
     this.watch = new ResizeObserver(() => { if (this.following) this.follow(); });
     this.watch.observe(this.box.current!);
     this.watch.observe(this.list.current!);
@@ -58,6 +60,7 @@ export class MessageList extends Component<Props, State> {
   }
 
   override componentWillUnmount(): void {
+    this.props.self.current = null;
     this.watch?.disconnect();
     clearTimeout(this.lookTimer);
     document.removeEventListener("visibilitychange", this.look);
@@ -85,6 +88,18 @@ export class MessageList extends Component<Props, State> {
     else if (smooth) this.box.current!.scrollTo({ top: this.box.current!.scrollHeight, behavior: "smooth" });
     else this.follow();
     this.setState({ away: false });
+  };
+
+  private down = (): void => {
+    this.toNewest();
+    this.box.current!.focus(); // the button goes
+  };
+
+  /** keys makes End mean the end of the conversation, and not of what is here. */
+  private keys = (e: KeyboardEvent): void => {
+    if (e.key !== "End" || !this.props.timeline.after) return;
+    e.preventDefault();
+    this.toNewest();
   };
 
   private distance(): number {
@@ -197,7 +212,7 @@ export class MessageList extends Component<Props, State> {
     const lastOwn = c.kind === "group" ? this.lastOwn() : undefined;
     return (
       <>
-        <div class="messages" ref={this.box} onScroll={this.scrolled} tabIndex={0} role="region" aria-label="Messages" aria-busy={!timeline.loaded || timeline.busy === "older"}>
+        <div class="messages" ref={this.box} onScroll={this.scrolled} onKeyDown={this.keys} tabIndex={0} role="region" aria-label="Messages" aria-busy={!timeline.loaded || timeline.busy === "older"}>
           {!timeline.loaded && <Loading />}
           {timeline.before && <div class="loading">{timeline.busy === "older" && <span class="spinner" />}{timeline.partial && "Older messages are read when the connection is back."}</div>}
           {empty && <div class="empty chat-empty"><Icon name="chat" /><h2>No messages yet</h2><p>Say hello.</p></div>}
@@ -206,7 +221,7 @@ export class MessageList extends Component<Props, State> {
           </ol>
           {!timeline.after && <TypingLine conversation={c} grown={() => { if (this.following) this.follow(); }} />}
         </div>
-        <button class="to-newest" hidden={!away} aria-label={c.unread ? `Go to the newest message, ${c.unread} unread` : "Go to the newest message"} tabIndex={away ? 0 : -1} onClick={this.toNewest}>
+        <button class="to-newest" hidden={!away} aria-label={c.unread ? `Go to the newest message, ${c.unread} unread` : "Go to the newest message"} tabIndex={away ? 0 : -1} onClick={this.down}>
           {c.unread > 0 && <span class="badge" aria-hidden="true">{c.unread > 999 ? "999+" : c.unread}</span>}
           <Icon name="down" />
         </button>
