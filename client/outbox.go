@@ -123,8 +123,8 @@ func (c *Client) enter(id parley.ConversationID, kind parley.Kind, body []byte) 
 	if c.waiting >= c.o.OutboxMax || c.waitingBytes+len(body) > c.o.OutboxBytesMax {
 		return nil, fmt.Errorf("client: %d drafts wait: %w", c.waiting, parley.Overloaded)
 	}
-	if c.meta.BodyMax > 0 && len(body) > c.meta.BodyMax {
-		return nil, fmt.Errorf("client: a body of %d bytes: %w", len(body), parley.TooLarge)
+	if err := c.fits(body); err != nil {
+		return nil, err
 	}
 	l := c.lane(id)
 	d := &draft{Draft: Draft{
@@ -141,6 +141,14 @@ func (c *Client) enter(id parley.ConversationID, kind parley.Kind, body []byte) 
 	c.storeLane(l, d)
 	c.enqueue(l)
 	return d, nil
+}
+
+// fits refuses a body that the server would.
+func (c *Client) fits(body []byte) error {
+	if c.meta.BodyMax > 0 && len(body) > c.meta.BodyMax {
+		return fmt.Errorf("client: a body of %d bytes: %w", len(body), parley.TooLarge)
+	}
+	return nil
 }
 
 // Draft is a draft of this device. Of those that were sent, the last 1,000 are
@@ -181,11 +189,14 @@ var errNotFailed = errors.New("client: the draft has not failed")
 func (c *Client) Resend(id uint64) (Draft, error) {
 	c.mu.Lock()
 	old, err := c.failed(id)
+	if err == nil {
+		err = c.fits(old.Body)
+	}
 	if err != nil {
 		c.mu.Unlock()
 		return Draft{}, err
 	}
-	c.drop(old)
+	c.drop(old) // which makes the room that the new one takes
 	d, err := c.enter(old.Conversation, old.Kind, old.Body)
 	if err != nil {
 		c.mu.Unlock()

@@ -80,6 +80,20 @@ func TestRefusalInTheMiddleKeepsOrder(t *testing.T) {
 		if failed := event(d, func(x DraftChanged) bool { return x.Draft.Status == Failed }); failed.Draft.ID != drafts[1].ID {
 			t.Fatalf("the event names draft %d", failed.Draft.ID)
 		}
+		// A failed draft that the server would refuse stays as it is.
+		d.mu.Lock()
+		bodyMax := d.meta.BodyMax
+		d.meta.BodyMax = 2
+		d.mu.Unlock()
+		if _, err := d.Resend(drafts[1].ID); !errors.Is(err, parley.TooLarge) {
+			t.Fatalf("sent again: %v", err)
+		}
+		if x, err := d.Draft(drafts[1].ID); err != nil || x.Status != Failed {
+			t.Fatalf("the failed draft is %v, %v", x.Status, err)
+		}
+		d.mu.Lock()
+		d.meta.BodyMax = bodyMax
+		d.mu.Unlock()
 		// A failed draft can be sent again, behind the others.
 		again, err := d.Resend(drafts[1].ID)
 		if err != nil {
