@@ -1,12 +1,12 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Avatar } from "./Avatar.tsx";
 import icon from "./icon.svg";
-import { demoToken, NoDemo, Refused, subjectOf, type Login } from "./login.ts";
-
-const suggested = ["maya", "daniel", "ann", "bob"]; // the first two live in `parley demo`
+import { demoToken, demoUsers, NoDemo, Refused, subjectOf, type Login } from "./login.ts";
 
 /** LoginScreen asks who it is: a name, where the server runs with --dev; a token elsewhere. */
 export function LoginScreen({ enter }: { enter: (login: Login) => void }) {
+  const [names, setNames] = useState<readonly string[] | null>(null); // that are offered; null until that is known
+  const [demo, setDemo] = useState(true);
   const [byToken, setByToken] = useState(false);
   const [text, setText] = useState("");
   const [error, setError] = useState("");
@@ -14,7 +14,14 @@ export function LoginScreen({ enter }: { enter: (login: Login) => void }) {
   const field = useRef<HTMLInputElement & HTMLTextAreaElement>(null);
 
   useEffect(() => { document.title = "Parley"; }, []);
-  useEffect(() => { field.current?.focus(); }, [byToken]);
+  useEffect(() => {
+    demoUsers().then(setNames, (e) => {
+      setNames([]);
+      setDemo(!(e instanceof NoDemo));
+      setByToken(e instanceof NoDemo);
+    });
+  }, []);
+  useEffect(() => { field.current?.focus(); }, [byToken, names]);
 
   const other = (token: boolean) => { setByToken(token); setText(""); setError(""); };
 
@@ -26,6 +33,7 @@ export function LoginScreen({ enter }: { enter: (login: Login) => void }) {
       enter({ demo: user });
     } catch (e) {
       if (e instanceof NoDemo) {
+        setDemo(false);
         other(true);
         setError("This server has no demo users. Paste a token of your app’s login.");
       } else {
@@ -52,17 +60,17 @@ export function LoginScreen({ enter }: { enter: (login: Login) => void }) {
           <h1>Parley</h1>
           <p>{byToken ? "Log in with a token." : "Who are you?"}</p>
         </header>
-        <form onSubmit={submit}>
-          {!byToken && (
+        {names && <form onSubmit={submit}>
+          {!byToken && names.length > 0 && (
             <div class="suggestions" role="group" aria-label="Demo users">
-              {suggested.map((s) => (
+              {names.map((s) => (
                 <button type="button" key={s} disabled={busy} onClick={() => asDemo(s)}>
                   <Avatar id={s} name={s} size="small" />{s}
                 </button>
               ))}
             </div>
           )}
-          {!byToken && <div class="or">or</div>}
+          {!byToken && names.length > 0 && <div class="or">or</div>}
           <label class="field">
             <span>{byToken ? "Token" : "Name"}</span>
             {byToken
@@ -71,10 +79,10 @@ export function LoginScreen({ enter }: { enter: (login: Login) => void }) {
           </label>
           <p class="error-text" role="alert">{error}</p>
           <button class="button primary wide" disabled={busy || !text.trim()}>{busy ? "Logging in…" : "Log in"}</button>
-        </form>
-        <button type="button" class="button plain small switch-way" onClick={() => other(!byToken)}>
+        </form>}
+        {names && demo && <button type="button" class="button plain small switch-way" onClick={() => other(!byToken)}>
           {byToken ? "Log in as a demo user" : "Log in with a token"}
-        </button>
+        </button>}
       </div>
     </main>
   );

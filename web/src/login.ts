@@ -37,6 +37,14 @@ export class NoDemo extends Error {}
 /** Refused says that the server will not make a token of this name. */
 export class Refused extends Error {}
 
+/** demoUsers are the names that a server with --dev offers. */
+export async function demoUsers(): Promise<string[]> {
+  const r = await fetch("/v1/dev/users");
+  if (r.status === 404 || r.status === 405) throw new NoDemo("this server knows no demo users");
+  if (!r.ok) throw new Error(`the server answers ${r.status}`);
+  return ((await r.json()) as { users: string[] | null }).users ?? [];
+}
+
 export async function demoToken(user: string): Promise<string> {
   const r = await fetch("/v1/dev/token", {
     method: "POST",

@@ -45,3 +45,21 @@ test("End means the end of the conversation", async () => {
   await ann.close();
   await bob.close();
 });
+
+test("the login offers whom the server names, and a token where it names nobody", async () => {
+  const demo = await browser.newPage();
+  await demo.route("**/v1/dev/users", (r) => r.fulfill({ json: { users: ["maya", "priya"] } }));
+  await demo.goto(server.url);
+  await demo.getByRole("button", { name: "priya" }).click();
+  await demo.getByRole("heading", { name: "Chats" }).waitFor();
+  await demo.close();
+
+  const strict = await browser.newPage();
+  await strict.route("**/v1/dev/**", (r) => r.fulfill({ status: 404 }));
+  await strict.goto(server.url);
+  await strict.getByLabel("Token").fill(server.token("maya"));
+  assert.equal(await strict.getByRole("button", { name: "Log in as a demo user" }).count(), 0);
+  await strict.getByRole("button", { name: "Log in", exact: true }).click();
+  await strict.getByRole("heading", { name: "Chats" }).waitFor();
+  await strict.close();
+});
