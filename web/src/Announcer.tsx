@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import type { ConversationId, Message } from "@parleychat/client";
+import { mutedNow } from "./mute.ts";
 import { notify } from "./notifications.ts";
 import { summary } from "./summary.ts";
 import { useLive } from "./live.ts";
@@ -12,7 +13,7 @@ import { useLive } from "./live.ts";
 export function Announcer({ open }: { open: ConversationId | null }) {
   const live = useLive("list");
   const [said, say] = useState("");
-  const unread = live.client.conversations().reduce((n, c) => n + (c.mutedUntil || c.left ? 0 : c.unread || Number(c.markedUnread)), 0);
+  const unread = live.client.conversations().reduce((n, c) => n + (mutedNow(c) || c.left ? 0 : c.unread || Number(c.markedUnread)), 0);
 
   useEffect(() => { document.title = unread ? `(${unread}) Parley` : "Parley"; }, [unread]);
 
@@ -23,7 +24,7 @@ export function Announcer({ open }: { open: ConversationId | null }) {
     if (!last || !c || live.client.connection.status !== "online") return;
     const line = `${live.name(last.from)}: ${summary(last, live)}`;
     if (e.id === open && !document.hidden) say(fresh.length > 1 ? `${fresh.length} new messages. ${line}` : line);
-    if (document.hidden && live.client.leader && !c.mutedUntil) notify(live.face(c), line, e.id);
+    if (document.hidden && live.client.leader && !mutedNow(c)) notify(live.face(c), line, e.id);
   }), [live, open]);
 
   return <div class="hidden-text" role="log" aria-live="polite" aria-label="New messages">{said}</div>;

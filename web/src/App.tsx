@@ -40,7 +40,10 @@ export function App() {
   }, []);
 
   const leave = useCallback(async (erase: boolean) => {
-    if (erase) await live?.client.erase().catch(() => undefined);
+    if (erase) {
+      live?.forget();
+      await live?.client.erase().catch(() => undefined);
+    }
     if (login) forget(login);
     history.replaceState(null, "", location.pathname);
     setStopped(null);

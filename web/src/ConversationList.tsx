@@ -24,7 +24,7 @@ interface Props {
 export function ConversationList({ open, go, search, show, login }: Props) {
   const live = useLive("list", "connection", "people");
   const [sought, setSought] = useState("");
-  const all = live.client.conversations();
+  const all = live.list();
   const rows = useMemo(() => filter(all, sought, live), [all, sought, live]);
   const me = live.person(live.client.user);
   const loading = all.length === 0 && live.client.connection.status !== "online";
@@ -59,10 +59,9 @@ export function ConversationList({ open, go, search, show, login }: Props) {
 }
 
 function filter(all: readonly Conversation[], sought: string, live: Live): readonly Conversation[] {
-  const shown = all.some((c) => c.left) ? all.filter((c) => !c.left) : all;
   const words = sought.trim().toLocaleLowerCase();
-  if (!words) return shown;
-  return shown.filter((c) => {
+  if (!words) return all;
+  return all.filter((c) => {
     const face = live.face(c);
     return face.name.toLocaleLowerCase().includes(words) || face.id.toLocaleLowerCase().includes(words);
   });
@@ -101,6 +100,25 @@ function Rows({ rows, open, go, live }: RowsProps) {
     return () => clearTimeout(t);
   }, [wanted.join()]);
 
+  // Whether they are here is told of the members of what is open; of the others it is asked.
+  const peers = visible.flatMap((c) => c.peer?.user ?? []).sort();
+  const online = live.client.connection.status === "online";
+  useEffect(() => {
+    if (peers.length === 0 || !online) return;
+    const ask = () => { if (!document.hidden) void live.askPresences(peers); };
+    const soon = setTimeout(ask, 80);
+    const again = setInterval(ask, 60_000);
+    return () => { clearTimeout(soon); clearInterval(again); };
+  }, [peers.join("\n"), online]);
+
+  // What is opened comes into sight; what is closed gives the focus back to its row.
+  const before = useRef<ConversationId | null>(null);
+  useLayoutEffect(() => {
+    if (open) reveal(rows.findIndex((c) => c.id === open));
+    else if (document.activeElement === document.body) focusNext.current = before.current;
+    before.current = open;
+  }, [open]);
+
   useLayoutEffect(() => {
     if (!focusNext.current) return;
     const row = box.current!.querySelector<HTMLElement>(`[data-id="${focusNext.current}"]`);
@@ -117,7 +135,13 @@ function Rows({ rows, open, go, live }: RowsProps) {
     const n = Math.max(0, Math.min(rows.length - 1, next));
     focusNext.current = rows[n]!.id;
     setHeld(rows[n]!.id);
+    reveal(n);
+  }
+
+  function reveal(n: number) {
     const b = box.current!;
+    const room = b.clientHeight;
+    if (n < 0 || room === 0) return;
     if (n * height < b.scrollTop) b.scrollTop = n * height;
     else if ((n + 1) * height > b.scrollTop + room) b.scrollTop = (n + 1) * height - room;
     setTop(b.scrollTop);

@@ -1,7 +1,7 @@
 import type { Conversation } from "@parleychat/client";
 import { useLive } from "./live.ts";
 import { Menu, MenuItem } from "./Menu.tsx";
-import { muteFor } from "./mute.ts";
+import { mutedNow, muteFor } from "./mute.ts";
 import { attempt } from "./Toasts.tsx";
 
 /** ConversationMenu is what one may do with a conversation as a whole. */
@@ -12,7 +12,7 @@ export function ConversationMenu({ conversation: c, details }: { conversation: C
       {(close) => (
         <>
           <MenuItem icon={c.kind === "group" ? "people" : "person"} act={() => { close(); details(); }}>{c.kind === "group" ? "Group details" : "Contact details"}</MenuItem>
-          {c.mutedUntil
+          {mutedNow(c)
             ? <MenuItem icon="bell" act={() => { close(); attempt(live.client.mute(c.id, null)); }}>Unmute</MenuItem>
             : <MenuItem icon="muted" act={() => { close(); attempt(live.client.mute(c.id, muteFor("always"))); }}>Mute</MenuItem>}
           <MenuItem icon="envelope" act={() => { close(); attempt(live.client.markUnread(c.id, !c.markedUnread)); }}>{c.markedUnread ? "Mark as read" : "Mark as unread"}</MenuItem>

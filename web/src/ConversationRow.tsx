@@ -3,6 +3,7 @@ import { Avatar } from "./Avatar.tsx";
 import { listTime } from "./format.ts";
 import { Icon } from "./Icon.tsx";
 import { useLive, type Live } from "./live.ts";
+import { mutedNow } from "./mute.ts";
 import { summary } from "./summary.ts";
 import { Ticks } from "./Ticks.tsx";
 
@@ -22,10 +23,11 @@ export function ConversationRow({ conversation: c, current, stop, go, focused }:
   const draft = drafts[drafts.length - 1];
   const at = draft ? draft.createdAt : c.preview?.at ?? c.changed;
   const unread = c.unread > 0 || c.markedUnread;
+  const muted = !!mutedNow(c);
   const online = c.kind === "direct" && live.client.connection.status === "online" && !!live.presence(face.id)?.online;
   return (
     <button
-      class={`conversation ${unread ? "unread" : ""} ${c.mutedUntil ? "muted" : ""}`} data-id={c.id} tabIndex={stop ? 0 : -1}
+      class={`conversation ${unread ? "unread" : ""} ${muted ? "muted" : ""}`} data-id={c.id} tabIndex={stop ? 0 : -1}
       aria-current={current ? "true" : undefined} onClick={() => go(c.id)} onFocus={() => focused(c.id)}
     >
       <Avatar {...face} online={online} />
@@ -34,8 +36,8 @@ export function ConversationRow({ conversation: c, current, stop, go, focused }:
         <span class="line">
           <Preview c={c} live={live} current={current} />
           <span class="marks">
-            {c.mutedUntil && <><Icon name="muted" /><span class="hidden-text">muted</span></>}
-            {c.unread > 0 && <span class={`badge ${c.mutedUntil ? "quiet" : ""}`}>{c.unread > 999 ? "999+" : c.unread}<span class="hidden-text"> unread</span></span>}
+            {muted && <><Icon name="muted" /><span class="hidden-text">muted</span></>}
+            {c.unread > 0 && <span class={`badge ${muted ? "quiet" : ""}`}>{c.unread > 999 ? "999+" : c.unread}<span class="hidden-text"> unread</span></span>}
             {c.unread === 0 && c.markedUnread && <span class="badge dot"><span class="hidden-text">marked as unread</span></span>}
           </span>
         </span>

@@ -4,7 +4,7 @@ import { Dialog } from "./Dialog.tsx";
 import { clockTime, dayTitle } from "./format.ts";
 import { Icon } from "./Icon.tsx";
 import { useLive } from "./live.ts";
-import { mutedForEver, muteFor, muteTimes, type MuteTime } from "./mute.ts";
+import { mutedForEver, mutedNow, muteFor, muteTimes, type MuteTime } from "./mute.ts";
 import { attempt } from "./Toasts.tsx";
 
 /** MuteChoice mutes a conversation for a time, or ends that. */
@@ -12,7 +12,7 @@ export function MuteChoice({ conversation: c }: { conversation: Conversation }) 
   const live = useLive();
   const [asking, setAsking] = useState(false);
   const [time, setTime] = useState<MuteTime>("always");
-  const until = c.mutedUntil;
+  const until = mutedNow(c);
   return (
     <>
       <button class="option" role="switch" aria-checked={!!until} onClick={() => (until ? attempt(live.client.mute(c.id, null)) : setAsking(true))}>

@@ -14,6 +14,7 @@ export const kept = {
   get: (key: string): string | null => guarded(() => localStorage.getItem(`parley.${key}`), null),
   set: (key: string, value: string): void => guarded(() => localStorage.setItem(`parley.${key}`, value), undefined),
   remove: (key: string): void => guarded(() => localStorage.removeItem(`parley.${key}`), undefined),
+  keys: (): string[] => guarded(() => Object.keys(localStorage).filter((k) => k.startsWith("parley.")).map((k) => k.slice(7)), []),
 };
 
 /** Of this tab alone; survives a reload. */

@@ -41,6 +41,7 @@ export class Live {
   private readonly wanted = new Set<UserId>();
   private readonly ends: (() => void)[] = [];
   private readonly named = new WeakSet<Conversation>();
+  private listed: { of: readonly Conversation[]; list: readonly Conversation[] } | null = null;
 
   constructor(readonly client: Client) {
     const { on } = { on: client.on.bind(client) };
@@ -57,6 +58,8 @@ export class Live {
       on("restored", () => this.tell({ id: "restored", tone: "calm", text: "The server was restored from a backup. Messages that it no longer has are gone; those that you had sent are marked as not sent." })),
       on("trouble", (e) => this.tell(troubles[e.error.code] ?? { id: e.error.code, tone: "danger", text: `Something went wrong: ${e.error.message}` })),
     );
+    const minute = setInterval(() => this.changed("list", "presence"), 60_000); // "last seen 3 min ago" gets old
+    this.ends.push(() => clearInterval(minute));
   }
 
   close(): void {
@@ -85,6 +88,18 @@ export class Live {
     this.stale.clear();
     const draws = new Set(topics.flatMap((t) => [...(this.listeners.get(t) ?? [])]));
     for (const d of draws) d();
+  }
+
+  /** list is the conversations to which the user belongs, the one with the newest
+   * message first: that somebody read, or that one was muted, moves none. Of one whose
+   * last message is not held the newest change stands for it. */
+  list(): readonly Conversation[] {
+    const all = this.client.conversations();
+    if (this.listed?.of !== all) {
+      const at = (c: Conversation) => (c.preview?.at ?? c.changed).getTime();
+      this.listed = { of: all, list: all.filter((c) => !c.left).sort((a, b) => at(b) - at(a)) };
+    }
+    return this.listed.list;
   }
 
   /** person is whom a user is shown as; his profile is asked for if it is not known. */
@@ -132,6 +147,15 @@ export class Live {
 
   presence(user: UserId): Presence | undefined {
     return this.presences.get(user);
+  }
+
+  /** askPresences asks about people who are shown and whose conversations are not open:
+   * of those nothing is told. */
+  async askPresences(users: UserId[]): Promise<void> {
+    try {
+      for (const p of await this.client.presence(users)) this.presences.set(p.user, p);
+      this.changed("presence");
+    } catch { /* asked again */ }
   }
 
   /** typing names who writes in a conversation now. */
@@ -197,6 +221,12 @@ export class Live {
     const all = [...leaving, text].filter(Boolean).join("\n");
     if (all) kept.set(this.begunKey(id), all);
     else kept.remove(this.begunKey(id));
+  }
+
+  /** forget takes away what was begun, when the user logs out. */
+  forget(): void {
+    const own = this.begunKey("");
+    for (const key of kept.keys()) if (key.startsWith(own) && key.length === own.length + 32) kept.remove(key);
   }
 
   private begunKey(id: ConversationId): string {
