@@ -42,6 +42,7 @@ export function typingText(c: Conversation, typing: string[], live: Live): strin
 
 function statusText(c: Conversation, live: Live): string {
   if (c.kind === "group") {
+    if (c.left) return "";
     if (!c.members) return "Group";
     const names = c.members.map((m) => live.name(m.user)).slice(0, 30);
     return [...names, "you"].join(", ");

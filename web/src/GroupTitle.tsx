@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Conversation } from "@parleychat/client";
 import { bytesOf } from "./format.ts";
 import { Icon } from "./Icon.tsx";
@@ -10,11 +10,17 @@ import { attempt, toast } from "./Toasts.tsx";
 export function GroupTitle({ conversation: c, may }: { conversation: Conversation; may: boolean }) {
   const live = useLive();
   const [text, setText] = useState<string | null>(null);
+  const pencil = useRef<HTMLButtonElement>(null);
+  const begun = useRef(false);
+  useEffect(() => { // the focus goes back where it came from
+    if (text === null && begun.current) pencil.current?.focus();
+    begun.current = text !== null;
+  }, [text === null]);
   if (text === null) {
     return (
       <h3 dir="auto">
         {c.title || "Group"}
-        {may && <button class="icon-button rename" aria-label="Rename the group" onClick={() => setText(c.title)}><Icon name="pencil" /></button>}
+        {may && <button ref={pencil} class="icon-button rename" aria-label="Rename the group" onClick={() => setText(c.title)}><Icon name="pencil" /></button>}
       </h3>
     );
   }

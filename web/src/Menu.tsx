@@ -17,7 +17,8 @@ export function Menu({ label, icon = "dots", children }: Props) {
 
   useLayoutEffect(() => {
     if (!open) return;
-    items()[0]?.focus();
+    holder.current!.querySelector(".menu")!.scrollIntoView({ block: "nearest" }); // all of it, where the panel scrolls
+    items()[0]?.focus({ preventScroll: true });
     const outside = (e: PointerEvent) => { if (!holder.current?.contains(e.target as Node)) setOpen(false); };
     addEventListener("pointerdown", outside);
     return () => removeEventListener("pointerdown", outside);

@@ -5,7 +5,6 @@ import { Banner } from "./Banner.tsx";
 import { Chat } from "./Chat.tsx";
 import { ConversationList } from "./ConversationList.tsx";
 import { Details } from "./Details.tsx";
-import { phone } from "./device.ts";
 import { DevicesDialog } from "./DevicesDialog.tsx";
 import icon from "./icon.svg";
 import { useLive } from "./live.ts";
@@ -22,30 +21,29 @@ export type DialogName = "chat" | "group" | "profile" | "devices" | "logout";
 /** Messenger is the list, the open conversation, and its details. */
 export function Messenger({ login, leave }: { login: Login; leave: () => void }) {
   const live = useLive("list");
-  const [open, go] = useRoute();
-  const [details, setDetails] = useState(false);
+  const { open, go, details, setDetails } = useRoute();
   const [dialog, setDialog] = useState<DialogName | null>(null);
   const search = useRef<HTMLInputElement>(null);
   const conversation = open ? live.client.conversation(open) : undefined;
 
   useEffect(() => { live.client.watch(open ? [open] : []); }, [live, open]);
-  useEffect(() => { if (phone()) setDetails(false); }, [open]);
 
   // A conversation that is gone is closed, once the list is known.
   const online = live.client.connection.status === "online";
   useEffect(() => { if (open && !conversation && online) go(null); }, [open, !conversation, online]);
 
-  const close = () => { setDetails(false); go(null); };
+  const close = () => go(null);
   const keys = (e: KeyboardEvent) => {
+    if (document.querySelector("dialog[open]")) return; // the keys are its own
     if ((e.ctrlKey || e.metaKey) && !e.shiftKey && e.key.toLowerCase() === "k") {
       e.preventDefault();
       search.current?.focus();
       search.current?.select();
     } else if (e.altKey && (e.key === "ArrowDown" || e.key === "ArrowUp")) {
       e.preventDefault();
-      const next = neighbour(live.client.conversations().map((c) => c.id), open, e.key === "ArrowDown" ? 1 : -1);
+      const next = neighbour(live.list().map((c) => c.id), open, e.key === "ArrowDown" ? 1 : -1);
       if (next) go(next);
-    } else if (e.key === "Escape" && !e.defaultPrevented && !dialog) {
+    } else if (e.key === "Escape" && !e.defaultPrevented) {
       if (details) setDetails(false);
       else if (open) close();
     }
