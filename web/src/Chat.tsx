@@ -2,6 +2,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { ConversationId } from "@parleychat/client";
 import { ChatBar } from "./ChatBar.tsx";
 import { Composer } from "./Composer.tsx";
+import { covered } from "./device.ts";
 import { useLive } from "./live.ts";
 import { MessageList } from "./MessageList.tsx";
 import { firstUnread, Timeline } from "./timeline.ts";
@@ -15,7 +16,7 @@ interface Props {
 
 /** Chat is the open conversation: its head, its messages, and where to write. */
 export function Chat({ id, back, details, setDetails }: Props) {
-  const live = useLive(id, "connection", "people", "outbox");
+  const live = useLive(id, "connection", "people", "outbox", "minute");
   const conversation = live.client.conversation(id)!;
   const [, redraw] = useState(0);
   const [timeline, setTimeline] = useState<Timeline | null>(null);
@@ -45,8 +46,8 @@ export function Chat({ id, back, details, setDetails }: Props) {
 
   const seen = useCallback((seq: number) => {
     const c = live.client.conversation(id);
-    if (c && !document.hidden && seq > c.read) void live.client.markRead(id, seq).catch(() => undefined);
-  }, [live, id]);
+    if (c && !document.hidden && !(details && covered()) && seq > c.read) void live.client.markRead(id, seq).catch(() => undefined);
+  }, [live, id, details]);
 
   // To open it takes the mark away that it is unread; one made while it is open stays.
   const marked = useRef(conversation.markedUnread);

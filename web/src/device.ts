@@ -28,5 +28,8 @@ export const touch = (): boolean => matchMedia("(hover: none) and (pointer: coar
 /** still says that the user wants no motion. */
 export const still = (): boolean => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
+/** covered says that the details, when they are open, lie on top of the conversation. */
+export const covered = (): boolean => matchMedia("(max-width: 1099px)").matches;
+
 /** phone says that there is room for one pane. */
 export const phone = (): boolean => matchMedia("(max-width: 759px)").matches;

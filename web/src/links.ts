@@ -1,21 +1,21 @@
 /** Part is a stretch of a message: text, or a link to follow. */
 export type Part = string | { href: string; text: string };
 
-const pattern = /\bhttps?:\/\/[^\s<>"'`]+/giu;
+const pattern = /\b(?:https?:\/\/|www\.(?=[\p{L}\p{N}]))[^\s<>"'`]+/giu;
 const trailing = /[.,;:!?…)\]}»”’]+$/u;
 
 /**
  * linked splits a text into what is a link and what is not. Only http and https
- * are links: whatever else a message says stays text. A bracket that was opened
+ * are links, and what begins with www.: whatever else a message says stays text. A bracket that was opened
  * inside the address belongs to it; a full stop behind it does not.
  */
 export function linked(text: string): Part[] {
-  if (!text.includes("://")) return [text];
+  if (!text.includes("://") && !/www\./i.test(text)) return [text];
   const parts: Part[] = [];
   let end = 0;
   for (const match of text.matchAll(pattern)) {
     const address = trimmed(match[0]);
-    const href = safe(address);
+    const href = safe(/^www\./i.test(address) ? `https://${address}` : address);
     if (!href) continue;
     if (match.index > end) parts.push(text.slice(end, match.index));
     parts.push({ href, text: address });

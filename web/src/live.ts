@@ -27,7 +27,7 @@ interface Begun {
 /**
  * Live is the client as components see it: what to show now, and who must draw
  * again when that changes. Topics are "connection", "list", "people", "presence",
- * "news", and for each conversation its id. What happens between two frames is
+ * "news", "minute", and for each conversation its id. What happens between two frames is
  * drawn once.
  */
 export class Live {
@@ -58,7 +58,7 @@ export class Live {
       on("restored", () => this.tell({ id: "restored", tone: "calm", text: "The server was restored from a backup. Messages that it no longer has are gone; those that you had sent are marked as not sent." })),
       on("trouble", (e) => this.tell(troubles[e.error.code] ?? { id: e.error.code, tone: "danger", text: `Something went wrong: ${e.error.message}` })),
     );
-    const minute = setInterval(() => this.changed("list", "presence"), 60_000); // "last seen 3 min ago" gets old
+    const minute = setInterval(() => this.changed("list", "presence", "minute"), 60_000); // "today" and "3 min ago" get old
     this.ends.push(() => clearInterval(minute));
   }
 

@@ -147,6 +147,24 @@ test("the way back on a phone: from the details, from the conversation", async (
   await kim.close();
 });
 
+test("what the details cover is not seen", async () => {
+  const una = await logIn(browser, server, "una", { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+  const vic = await logIn(browser, server, "vic");
+  await begin(una.page, "vic");
+  await una.page.locator(".who").click();
+  await una.page.locator(".details").waitFor();
+  await begin(vic.page, "una");
+  await write(vic.page, "are you there");
+  await mark(vic.page, "are you there", "delivered");
+  await una.page.waitForTimeout(500);
+  assert.equal(await vic.page.locator('.bubble [data-mark="read"]').count(), 0);
+  await una.page.goBack();
+  await mark(vic.page, "are you there", "read");
+  assert.deepEqual([...una.errors, ...vic.errors], []);
+  await una.close();
+  await vic.close();
+});
+
 test("who has gone is not shown as here, in the list either", async () => {
   const lea = await logIn(browser, server, "lea");
   const max = await logIn(browser, server, "max");

@@ -54,12 +54,13 @@ test("markup in a message, a name, a group's title, a search and a login is text
 test("links can be followed when they are http, and nothing else is one", async () => {
   await open(ann.page, "bob");
   await open(bob.page, "ann");
-  await write(ann.page, "see https://example.com/a_(b)?q=1. javascript:alert(1) data:text/html,x (http://example.org/)");
+  await write(ann.page, "see https://example.com/a_(b)?q=1. javascript:alert(1) data:text/html,x (http://example.org/) Www.example.net/x, www. awww.y");
   await bubble(bob.page, "example.org").waitFor();
   const links = await bob.page.locator(".bubble .body a").evaluateAll((all) => all.map((a) => [a.href, a.rel, a.target]));
   assert.deepEqual(links, [
     ["https://example.com/a_(b)?q=1", "noopener noreferrer nofollow", "_blank"],
     ["http://example.org/", "noopener noreferrer nofollow", "_blank"],
+    ["https://www.example.net/x", "noopener noreferrer nofollow", "_blank"],
   ]);
 });
 
