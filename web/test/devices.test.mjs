@@ -80,7 +80,10 @@ test("a device that is revoked is out at once", async () => {
   await dialog.getByText("You are logged in nowhere else.").waitFor();
   await dialog.getByRole("button", { name: "Close", exact: true }).click();
   await phone.page.getByRole("button", { name: "Log in again" }).click();
-  await phone.page.getByLabel("Name", { exact: true }).waitFor();
+  await phone.page.getByLabel("Name", { exact: true }).fill("ann");
+  await phone.page.getByRole("button", { name: "Log in", exact: true }).click();
+  await online(phone.page); // as another device: the one that was is shut out for good
+  await row(phone.page, "bob").waitFor();
 });
 
 test("a token that ends asks for another, and the outbox is kept", async () => {
