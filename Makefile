@@ -1,5 +1,7 @@
 .DEFAULT_GOAL := help
 GO ?= go
+# Where scripts/tools.sh puts a newer Node, if the system has none.
+export PATH := $(CURDIR)/bin/node/node_modules/.bin:$(PATH)
 
 .PHONY: help
 help: ## list the targets
