@@ -27,7 +27,7 @@ interface State {
   opened: string | null; // key of the message whose readers are shown
 }
 
-type Anchor = { key: string; top: number } | null;
+type Anchor = { key: string; bottom: number } | null;
 
 const ahead = 1200; // pixels before the end at which more is read
 const near = 40; // pixels: nearer to the end, it is followed
@@ -125,7 +125,8 @@ export class MessageList extends Component<Props, State> {
     this.reach();
   }
 
-  /** anchor is the first message in sight, and how far it is from the top. */
+  /** anchor is the first message in sight, and how far its end is from the top: its
+   * beginning moves when it is no longer the first of a group. */
   private anchor(): Anchor {
     const b = this.box.current;
     const all = this.list.current?.children;
@@ -139,7 +140,7 @@ export class MessageList extends Component<Props, State> {
     }
     for (let i = low; i < all.length; i++) {
       const e = all[i] as HTMLElement;
-      if (e.dataset.key?.startsWith("m")) return { key: e.dataset.key, top: e.offsetTop - b.scrollTop };
+      if (e.dataset.key?.startsWith("m")) return { key: e.dataset.key, bottom: e.offsetTop + e.offsetHeight - b.scrollTop };
     }
     return null;
   }
@@ -148,7 +149,7 @@ export class MessageList extends Component<Props, State> {
     const e = this.list.current!.querySelector<HTMLElement>(`[data-key="${a.key}"]`);
     if (!e) return;
     const b = this.box.current!;
-    const top = e.offsetTop - a.top;
+    const top = e.offsetTop + e.offsetHeight - a.bottom;
     if (Math.abs(b.scrollTop - top) > 0.5) b.scrollTop = top;
   }
 
