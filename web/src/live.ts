@@ -50,7 +50,7 @@ export class Live {
       on("stopped", () => this.changed("connection")),
       on("conversation", (e) => this.changed("list", e.id)),
       on("gone", (e) => this.changed("list", e.id)),
-      on("draft", (e) => this.changed("list", "outbox", e.id)),
+      on("draft", (e) => { this.listed = null; this.changed("list", "outbox", e.id); }),
       on("messages", (e) => { for (const i of e.items) if (i.type === "message") this.stopped(e.id, i.from); }),
       on("presence", (e) => { this.presences.set(e.presence.user, e.presence); this.changed("presence"); }),
       on("profile", (e) => this.learn(e.profile)),
@@ -90,14 +90,15 @@ export class Live {
     for (const d of draws) d();
   }
 
-  /** list is the conversations to which the user belongs, the one with the newest
-   * message first: that somebody read, or that one was muted, moves none. Of one whose
-   * last message is not held the newest change stands for it. */
+  /** list is the conversations to which the user belongs, or where something is left
+   * that was not sent; the one with the newest message first: that somebody read, or
+   * that one was muted, moves none. Of one whose last message is not held the newest
+   * change stands for it. */
   list(): readonly Conversation[] {
     const all = this.client.conversations();
     if (this.listed?.of !== all) {
       const at = (c: Conversation) => (c.preview?.at ?? c.changed).getTime();
-      this.listed = { of: all, list: all.filter((c) => !c.left).sort((a, b) => at(b) - at(a)) };
+      this.listed = { of: all, list: all.filter((c) => !c.left || this.client.drafts(c.id).length > 0).sort((a, b) => at(b) - at(a)) };
     }
     return this.listed.list;
   }

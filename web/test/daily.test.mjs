@@ -165,6 +165,36 @@ test("what the details cover is not seen", async () => {
   await vic.close();
 });
 
+test("what was refused can be found, also where one no longer belongs", async () => {
+  const will = await logIn(browser, server, "will");
+  const xena = await logIn(browser, server, "xena");
+  await menu(will.page, "New group");
+  await will.page.getByLabel("Name of the group").fill("Rowers");
+  await will.page.getByLabel("Add people by name").fill("xena");
+  await will.page.keyboard.press("Enter");
+  await will.page.getByRole("button", { name: "Make the group" }).click();
+  await title(will.page, "Rowers");
+  await open(xena.page, "Rowers");
+  await server.kill();
+  await write(xena.page, "too late");
+  await mark(xena.page, "too late", "queued");
+  await xena.page.goto("about:blank");
+  await server.start();
+  await online(will.page);
+  await will.page.locator(".who").click();
+  await will.page.getByRole("button", { name: "What to do about xena" }).click();
+  await will.page.getByRole("menuitem", { name: "Remove from the group" }).click();
+  await will.page.getByRole("button", { name: "Remove", exact: true }).click();
+  await will.page.getByText("You removed xena").first().waitFor();
+  await xena.page.goto(server.url);
+  await open(xena.page, "Rowers");
+  await xena.page.getByText("Not sent: you no longer belong here.").waitFor();
+  await xena.page.getByRole("button", { name: "Discard" }).click();
+  await row(xena.page, "Rowers").waitFor({ state: "detached" });
+  await will.close();
+  await xena.close();
+});
+
 test("who has gone is not shown as here, in the list either", async () => {
   const lea = await logIn(browser, server, "lea");
   const max = await logIn(browser, server, "max");
