@@ -29,7 +29,7 @@ const (
 //	  token (16) token expires (8)
 //	revoked: count (1), each
 //	  device (16) token (16) token expires (8)
-//	gone (8), from version 2 on
+//	gone (8)
 //
 // Times are microseconds since 1970. Devices stand in the order in which they
 // came first, revoked ones in that in which they were.
@@ -41,8 +41,6 @@ type account struct {
 	revoked []revoked
 	gone    int64 // when a device that is forgotten was there last, 0 if none is
 }
-
-const accountVersion = 2
 
 // accountDevice is one that has connected. The nameless one, of which the id is zero,
 // stands for all that name none.
@@ -68,7 +66,7 @@ func accountKey(u parley.UserID) engine.Key { return engine.Key{Table: tableAcco
 
 // AppendTo implements engine.Row.
 func (a *account) AppendTo(b []byte) []byte {
-	b = append(b, accountVersion, byte(a.privacy))
+	b = append(b, rowVersion, byte(a.privacy))
 	b = appendText(b, a.name)
 	b = appendU16(b, uint16(len(a.picture)))
 	b = append(b, a.picture...)
@@ -103,10 +101,8 @@ func decodeAccount(b []byte) (engine.Row, error) {
 	for range d.u8() {
 		a.revoked = append(a.revoked, revoked{d.device(), d.digest(), int64(d.u64())})
 	}
-	if v > 1 {
-		a.gone = int64(d.u64())
-	}
-	if v < 1 || v > accountVersion || !d.whole() || a.privacy > parley.Nobody {
+	a.gone = int64(d.u64())
+	if v != rowVersion || !d.whole() || a.privacy > parley.Nobody {
 		return nil, fmt.Errorf("%w: account row of %d bytes, version %d", engine.ErrCorrupt, len(b), v)
 	}
 	return a, nil

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/parleychat/parley"
@@ -123,7 +124,6 @@ func (s *Service) tellLog(cmds []engine.Command) error {
 // connected.
 func (s *Service) Devices(by parley.Identity) []DeviceState {
 	var list []DeviceState
-	epochs := s.beats()
 	s.engine.View(s.place(by.User), func(v *engine.View) {
 		a := accountOf(v, by.User)
 		if a == nil {
@@ -131,7 +131,7 @@ func (s *Service) Devices(by parley.Identity) []DeviceState {
 		}
 		for i := range a.devices {
 			d := &a.devices[i]
-			list = append(list, DeviceState{d.id, d.name, d.platform, timeOf(d.created), timeOf(s.seenAt(d, epochs))})
+			list = append(list, DeviceState{d.id, d.name, d.platform, timeOf(d.created), timeOf(s.seenAt(d))})
 		}
 	})
 	return list
@@ -139,18 +139,18 @@ func (s *Service) Devices(by parley.Identity) []DeviceState {
 
 // seenAt is when a device was there last: for one that a process had online when
 // it was killed, the last beat of that process.
-func (s *Service) seenAt(d *accountDevice, epochs *beats) int64 {
-	if d.epoch == 0 || d.epoch == s.epoch || epochs == nil {
+func (s *Service) seenAt(d *accountDevice) int64 {
+	if d.epoch == 0 || d.epoch == s.epoch {
 		return d.at
 	}
-	return max(d.at, epochs.of(d.epoch))
+	return max(d.at, s.earlier.of(d.epoch))
 }
 
-// beats is a copy of the signs of life of processes, nil where there are none.
-func (s *Service) beats() (r *beats) {
+// beats is a copy of the signs of life of processes.
+func (s *Service) beats() (r beats) {
 	s.engine.View(s.place(beatsKey.A), func(v *engine.View) {
 		if slot := v.Find(beatsKey); slot != nil {
-			r = &beats{epochs: append([]beat(nil), slot.Row().(*beats).epochs...)}
+			r.epochs = slices.Clone(slot.Row().(*beats).epochs)
 		}
 	})
 	return r
@@ -160,7 +160,6 @@ func (s *Service) beats() (r *beats) {
 // zero if never. Of who is online now it says when he came.
 func (s *Service) LastSeen(u parley.UserID) time.Time {
 	at := int64(0)
-	epochs := s.beats()
 	s.engine.View(s.place(u), func(v *engine.View) {
 		a := accountOf(v, u)
 		if a == nil {
@@ -168,7 +167,7 @@ func (s *Service) LastSeen(u parley.UserID) time.Time {
 		}
 		at = a.gone
 		for i := range a.devices {
-			at = max(at, s.seenAt(&a.devices[i], epochs))
+			at = max(at, s.seenAt(&a.devices[i]))
 		}
 	})
 	if at == 0 {

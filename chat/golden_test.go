@@ -4,12 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -127,24 +125,6 @@ func TestGolden(t *testing.T) {
 	}
 	if got.Scan() {
 		t.Errorf("%s is not in the golden file", got.Text())
-	}
-}
-
-// An account of version 1 is read: it does not say when forgotten devices were
-// there.
-func TestAccountOfVersion1(t *testing.T) {
-	want := goldenRows()["account"].(*account)
-	b := want.AppendTo(nil)
-	want.gone = 0
-	b[0] = 1
-	row, err := decodeAccount(b[:len(b)-8])
-	if err != nil || !reflect.DeepEqual(row, want) {
-		t.Errorf("read as %+v, %v; want %+v", row, err, want)
-	}
-	for _, bad := range [][]byte{b, append([]byte{0}, b[1:]...), append([]byte{accountVersion + 1}, b[1:]...)} {
-		if _, err := decodeAccount(bad); !errors.Is(err, engine.ErrCorrupt) {
-			t.Errorf("version %d with %d bytes: %v", bad[0], len(bad), err)
-		}
 	}
 }
 

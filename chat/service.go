@@ -44,6 +44,7 @@ type Service struct {
 	opts    Options
 	bodyMax int
 	epoch   uint64 // of this process: when it opened the store, in microseconds
+	earlier beats  // of the processes before, which say nothing more
 }
 
 // titleMax bounds a conversation's title, in bytes.
@@ -62,6 +63,7 @@ func Open(fs vfs.FS, dir string, opts Options) (*Service, error) {
 		return nil, err
 	}
 	s.engine = e
+	s.earlier = s.beats()
 	s.epoch = s.newEpoch()
 	if err := s.proposeSettings(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -73,8 +75,8 @@ func Open(fs vfs.FS, dir string, opts Options) (*Service, error) {
 // clock says.
 func (s *Service) newEpoch() uint64 {
 	epoch := uint64(max(s.now().UnixMicro(), 1))
-	if r := s.beats(); r != nil {
-		epoch = max(epoch, r.epochs[len(r.epochs)-1].epoch+1)
+	if n := len(s.earlier.epochs); n > 0 {
+		epoch = max(epoch, s.earlier.epochs[n-1].epoch+1)
 	}
 	return epoch
 }

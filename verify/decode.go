@@ -336,10 +336,7 @@ func decodeAccountRow(b []byte) (accountRow, error) {
 	if privacy > 2 || len(name) > 100 || len(picture) > 512 || named > 16 || shut > 32 {
 		return accountRow{}, fmt.Errorf("privacy %d, name of %d bytes, picture of %d, %d devices, %d revoked", privacy, len(name), len(picture), named, shut)
 	}
-	if v == 2 { // which says when a device that is forgotten was there last
-		f.next(8)
-		v = 1
-	}
+	f.next(8) // when a device that is forgotten was there last
 	return accountRow{}, f.end(b, v)
 }
 
